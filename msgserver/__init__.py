@@ -1,0 +1,1 @@
+"""msgserver: one hub for every channel people in trouble can reach."""

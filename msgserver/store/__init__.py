@@ -1,0 +1,1 @@
+"""All that is remembered: SQL lives here and nowhere else."""

@@ -1,0 +1,1 @@
+"""What protocols share on the Twisted side: TLS, back-off, byte budgets."""

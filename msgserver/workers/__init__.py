@@ -1,0 +1,1 @@
+"""The processes that read what strangers wrote, and their pool."""
