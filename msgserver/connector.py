@@ -82,40 +82,40 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class IHub(Interface):
     """What the house offers a connector; each connector gets its own, which knows the connector's name."""
 
-    async def accept(arrival: Arrival) -> Accepted:  # type: ignore[misc]
+    async def accept(arrival: Arrival) -> Accepted:
         """Take responsibility: returned means committed, so the wire may be acknowledged.
 
         Raises TemporaryFailure where it cannot be stored now (disk full, busy): the wire must be told "later".
         """
 
-    async def report(report: Report) -> None:  # type: ignore[misc]
+    async def report(report: Report) -> None:
         """Tell what became of something sent. Returned means committed. An unknown id is kept for 24 h."""
 
-    async def recall(key: str) -> bytes | None:  # type: ignore[misc]
+    async def recall(key: str) -> bytes | None:
         """Read back the connector's own small durable state."""
 
-    async def remember(key: str, value: bytes) -> None:  # type: ignore[misc]
+    async def remember(key: str, value: bytes) -> None:
         """Keep a small durable state (a cursor, "the PIN was refused")."""
 
-    async def take(limit: int) -> Sequence[Envelope]:  # type: ignore[misc]
+    async def take(limit: int) -> Sequence[Envelope]:
         """Claim up to ``limit`` envelopes (pull connectors)."""
 
-    async def settle(envelope: Envelope, outcome: Receipt | SendFailure) -> None:  # type: ignore[misc]
+    async def settle(envelope: Envelope, outcome: Receipt | SendFailure) -> None:
         """Say how a taken envelope ended (pull connectors)."""
 
-    def changed() -> None:  # type: ignore[misc]
+    def changed() -> None:
         """Say that ``status`` is another one now; the lane wakes and the page shows it."""
 
 
 class IConnector(IService):
     """What a connector offers the house. It joins nothing and remembers nothing itself."""
 
-    name: str = Attribute("its table's name in the configuration")  # type: ignore[assignment]
-    schemes: tuple[str, ...] = Attribute("address schemes it can send to, e.g. ('sms',)")  # type: ignore[assignment]
-    limits: Limits = Attribute("what it can carry and how fast")  # type: ignore[assignment]
-    status: Status = Attribute("can it send now, and if not why not, since when")  # type: ignore[assignment]
+    name: str = Attribute("its table's name in the configuration")
+    schemes: tuple[str, ...] = Attribute("address schemes it can send to, e.g. ('sms',)")
+    limits: Limits = Attribute("what it can carry and how fast")
+    status: Status = Attribute("can it send now, and if not why not, since when")
 
-    async def send(envelope: Envelope) -> Receipt:  # type: ignore[misc]
+    async def send(envelope: Envelope) -> Receipt:
         """Put one envelope on the wire; raises TemporaryFailure, PermanentFailure or Unknown."""
 
 
