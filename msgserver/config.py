@@ -1,40 +1,298 @@
-"""TOML to typed settings; every mistake with its table, key and a hint. Imports nothing of ours."""
+"""The configuration file: its tables, and the settings of the connectors it names.
+
+``load`` reads a file into a ``Config`` or raises ``ConfigError`` with everything that is wrong with it;
+``load_connectors`` finds the modules that the connector tables name and reads each table with its module's
+``Settings``. ``show`` gives it all back for people to read, secrets masked.
+"""
 
 from __future__ import annotations
 
-import os
+import importlib
+import ipaddress
+import pkgutil
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import msgspec
+
+from msgserver.settings import (
+    ConfigError,
+    Connect,
+    Listen,
+    Mistake,
+    Secret,
+    Url,
+    did_you_mean,
+    read_table,
+    url_mistake,
+)
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Connect",
+    "ConnectorTable",
+    "HubSettings",
+    "Listen",
+    "LoadedConnector",
+    "Mistake",
+    "RedisSettings",
+    "Secret",
+    "StoreSettings",
+    "Url",
+    "WebSettings",
+    "connector_settings",
+    "connector_types",
+    "load",
+    "load_connectors",
+    "show",
+]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+PROTOCOLS = "msgserver.protocols"  # where connector types are looked for, loaded by name only
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Secret:
-    """A word that is never shown: ``{ file = "..." }`` or ``{ env = "..." }`` in the configuration."""
+def _store_url(value: str) -> str | None:
+    if value.startswith("sqlite:"):
+        path = value.removeprefix("sqlite:///")
+        if path == value or not path or path == ":memory:":
+            return 'must name a file, as in "sqlite:///var/msgserver.db"'
+        return None
+    return url_mistake(
+        value, ("sqlite", "postgresql+psycopg"), "postgresql+psycopg://msgserver@127.0.0.1/msgserver", True
+    )
 
-    __slots__ = ("_word",)
 
-    def __init__(self, word: str) -> None:
-        self._word = word
+def _redis_url(value: str) -> str | None:
+    return url_mistake(value, ("redis",), "redis://127.0.0.1:6379/0")
 
-    @classmethod
-    def from_file(cls, path: Path) -> Secret:
-        """Read a file; one trailing line end is not part of the secret."""
-        return cls(path.read_text().removesuffix("\n"))
 
-    @classmethod
-    def from_env(cls, name: str) -> Secret:
-        """Read an environment variable."""
-        return cls(os.environ[name])
+def _network(value: str) -> str | None:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        return 'must be addresses or networks, as in "127.0.0.1" or "10.0.0.0/8"'
+    return None
 
-    def reveal(self) -> str:
-        """The word itself, for the wire only."""
-        return self._word
+
+def _with_password(url: str, password: Secret | None) -> str:
+    if password is None:
+        return url
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password.reveal(), safe='')}@{host}"))
+
+
+# The tables
+
+
+class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[hub]``: this process."""
+
+    name: str = "msgserver"  # shown to people: page titles, SMTP greeting
+    state: str = "var"  # directory of the database, keys and spool
+    connectors: Literal["all"] | list[str] = "all"  # which of the connector tables this process runs
+    web: bool = True  # whether this process serves the web
+    node: str | None = None  # this process among several; None: the machine's name
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[store]``: the database."""
+
+    url: Annotated[str, msgspec.Meta(extra={"check": _store_url})] = "sqlite:///var/msgserver.db"
+    password: Secret | None = None
+    writers: Annotated[int, msgspec.Meta(ge=1, le=4)] = 2  # connections that write; SQLite always has one
+    readers: Annotated[int, msgspec.Meta(ge=1, le=32)] = 3  # connections that read
+
+    def full_url(self) -> str:
+        """The URL with the password in it: for the driver only, never for a log or a page."""
+        return _with_password(self.url, self.password)
+
+
+class RedisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[redis]``: the bell between several processes."""
+
+    url: Annotated[str, msgspec.Meta(extra={"check": _redis_url})]
+    password: Secret | None = None
+
+    def full_url(self) -> str:
+        """The URL with the password in it: for the driver only, never for a log or a page."""
+        return _with_password(self.url, self.password)
+
+
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[web]``: pages, API and webhooks."""
+
+    listen: Listen = "tcp:8080:interface=127.0.0.1"
+    url: Url = "http://127.0.0.1:8080"  # how people reach it: links and the Origin check use it
+    trusted_proxies: list[
+        Annotated[str, msgspec.Meta(extra={"check": _network})]
+    ] = []  # addresses whose X-Forwarded-For is believed
+
+
+class ConnectorTable(msgspec.Struct, frozen=True):
+    """``[connector.NAME]`` as it stands in the file: its type, and keys that only the type can read."""
+
+    type: str
+    keys: dict[str, Any]
 
     def __repr__(self) -> str:
-        return "****"
+        return f"ConnectorTable({self.type!r}, keys {sorted(self.keys)})"  # a value may be a misplaced secret
 
-    __str__ = __repr__
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._word == self._word
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole configuration, read and checked; ``source`` is the file it came from."""
 
-    def __hash__(self) -> int:
-        return hash(self._word)
+    source: str
+    hub: HubSettings
+    store: StoreSettings
+    redis: RedisSettings | None
+    web: WebSettings
+    connector: dict[str, ConnectorTable]
+
+    def chosen(self) -> dict[str, ConnectorTable]:
+        """The connectors that this process runs, in the file's order."""
+        wanted = self.hub.connectors
+        return {name: t for name, t in self.connector.items() if wanted == "all" or name in wanted}
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    """The file as a Struct, so that the walk reads it like any other table."""
+
+    hub: HubSettings = HubSettings()
+    store: StoreSettings = StoreSettings()
+    redis: RedisSettings | None = None
+    web: WebSettings = WebSettings()
+    connector: dict[str, Any] = {}
+
+
+class LoadedConnector(msgspec.Struct, frozen=True):
+    """A connector's module and the settings that its ``make_connector`` takes."""
+
+    module: ModuleType
+    settings: Any
+
+
+def load(path: Path, base_dir: Path | None = None) -> Config:
+    """Read a configuration file; connector tables stay raw until :func:`load_connectors`.
+
+    Files that it names are relative to ``base_dir`` (the working directory).
+
+    Raises:
+        ConfigError: with all that is wrong, or with the one reason why it cannot be read.
+    """
+    source = str(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = f"make one with: msgserver init --config {source}" if isinstance(error, FileNotFoundError) else ""
+        reason = (error.strerror or "it cannot be opened").lower()
+        raise ConfigError(source, [Mistake("", "", f"cannot be read: {reason}", hint)]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        where = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8 text"
+        raise ConfigError(source, [Mistake("", "", f"is not TOML: {where}")]) from None
+    read, mistakes = read_table(table, _File, "", base_dir or Path())
+    raw = table.get("connector")
+    connectors, wrong = _connector_tables(raw if isinstance(raw, dict) else {})
+    mistakes += wrong
+    if read is None or mistakes:
+        raise ConfigError(source, mistakes)
+    missing = [name for name in read.hub.connectors if name not in connectors] if read.hub.connectors != "all" else []
+    if missing:
+        raise ConfigError(source, [_no_such_connector(name, connectors) for name in missing])
+    return Config(source=source, hub=read.hub, store=read.store, redis=read.redis, web=read.web, connector=connectors)
+
+
+def _connector_tables(raw: Mapping[str, Any]) -> tuple[dict[str, ConnectorTable], list[Mistake]]:
+    tables, mistakes = {}, []
+    for name, keys in raw.items():
+        if not isinstance(keys, dict):
+            mistakes.append(Mistake("connector", name, "must be a table", f"write [connector.{name}]"))
+        elif not _NAME.fullmatch(name):
+            hint = "it is part of web addresses: small letters, digits, - and _"
+            mistakes.append(Mistake(f"connector.{name}", "", "this name cannot be used", hint))
+        elif not isinstance(keys.get("type"), str):
+            words = "must be text in quotes" if "type" in keys else "is missing"
+            mistakes.append(Mistake(f"connector.{name}", "type", words, 'it names the protocol, as in type = "smtp"'))
+        else:
+            tables[name] = ConnectorTable(keys["type"], {k: v for k, v in keys.items() if k != "type"})
+    return tables, mistakes
+
+
+def _no_such_connector(name: str, known: Iterable[str]) -> Mistake:
+    return Mistake("hub", "connectors", f"there is no [connector.{name}]", did_you_mean(name, known))
+
+
+def connector_types(package: str = PROTOCOLS) -> list[str]:
+    """The names that ``type`` may have: the modules in the package, third parties' included."""
+    found = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    return sorted({module.name for module in found if not module.name.startswith("_")})
+
+
+def connector_settings(name: str, table: ConnectorTable, settings_type: type[S], base_dir: Path | None = None) -> S:
+    """Read ``[connector.NAME]`` with its module's ``Settings``.
+
+    Raises:
+        ConfigError: with all that is wrong in this table.
+    """
+    settings, mistakes = read_table(table.keys, settings_type, f"connector.{name}", base_dir or Path())
+    if settings is None:
+        raise ConfigError("", mistakes)
+    return settings
+
+
+def load_connectors(
+    config: Config, package: str = PROTOCOLS, base_dir: Path | None = None
+) -> dict[str, LoadedConnector]:
+    """Import the modules of the connectors that this process runs, and read their tables.
+
+    Raises:
+        ConfigError: with all that is wrong in all of them.
+    """
+    known = connector_types(package)
+    loaded: dict[str, LoadedConnector] = {}
+    mistakes: list[Mistake] = []
+    for name, table in config.chosen().items():
+        try:
+            if table.type not in known:
+                hint = did_you_mean(table.type, known) or f"known are: {', '.join(known)}"
+                raise ConfigError("", [Mistake(f"connector.{name}", "type", f'no connector is "{table.type}"', hint)])
+            module = importlib.import_module(f"{package}.{table.type}")
+            loaded[name] = LoadedConnector(module, connector_settings(name, table, module.Settings, base_dir))
+        except ImportError as error:
+            mistakes.append(Mistake(f"connector.{name}", "type", f"{table.type} cannot be loaded: {error}"))
+        except ConfigError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ConfigError(config.source, mistakes)
+    return loaded
+
+
+def show(config: Config, connectors: Mapping[str, LoadedConnector]) -> dict[str, dict[str, Any]]:
+    """Every table with every setting in force, for people to read: ``{"hub": {"name": ...}, ...}``.
+
+    Secrets show as ``****``; a connector that this process does not run shows its type alone.
+    """
+    tables: dict[str, Any] = {
+        "hub": config.hub,
+        "store": config.store,
+        "redis": config.redis,
+        "web": config.web,
+    }
+    shown = {name: _plain(table) for name, table in tables.items() if table is not None}
+    for name, table in config.connector.items():
+        settings = _plain(connectors[name].settings) if name in connectors else {}
+        shown[f"connector.{name}"] = {"type": table.type, **settings}
+    return shown
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    return plain

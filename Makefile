@@ -1,0 +1,58 @@
+# Every command a person or CI needs; see README.md. Stamp files in .stamps/ make a repeat run instant.
+
+PYTHON ?= python3
+CONFIG ?= var/msgserver.toml
+BIN    := .venv/bin
+
+.PHONY: run test quick check bench clean
+.DEFAULT_GOAL := run
+
+# Start the hub; on a fresh machine: environment, configuration, and a one-time setup link.
+run: .stamps/run
+	@$(BIN)/msgserver init --config $(CONFIG)
+	@exec $(BIN)/twistd -n --pidfile= msgserver --config $(CONFIG)
+
+# All tests, those against the real peers too.
+test: .stamps/dev .stamps/peers
+	$(BIN)/pytest
+
+# The fast tests alone: seconds.
+quick: .stamps/dev
+	$(BIN)/pytest -q -m "not peer and not slow"
+
+# Format, lint, types, import rules, news fragments.
+check: .stamps/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/towncrier build --draft --version next > .stamps/news
+
+# Figures, each measured beside a peer in the same run; see bench/RESULTS.md.
+bench: .stamps/dev .stamps/peers
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .stamps build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
+
+.stamps/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "msgserver needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "no virtual environment could be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@mkdir -p .stamps && touch $@
+
+.stamps/run: pyproject.toml | .stamps/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.stamps/dev: pyproject.toml | .stamps/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ .stamps/run
+
+.stamps/peers: tests/peers/packages tests/peers/install
+	@mkdir -p .stamps
+	tests/peers/install
+	@touch $@
