@@ -1,0 +1,29 @@
+"""What every test may use: the real peers' fixtures, a free port, and hypothesis without a stop-watch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.peers import programs
+
+# Each module beside programs.py is a peer; a new one is known by being there.
+pytest_plugins = [
+    f"tests.peers.{path.stem}"
+    for path in sorted((Path(__file__).parent / "peers").glob("*.py"))
+    if path.stem not in ("__init__", "programs")
+]
+
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Give a TCP port on 127.0.0.1 that nobody listens on just now."""
+    return programs.free_port
