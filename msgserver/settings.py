@@ -318,12 +318,15 @@ def _check(value: Any, kind: Any) -> None:
         if get_origin(arm) is Annotated:
             for meta in get_args(arm)[1:]:
                 check = (getattr(meta, "extra", None) or {}).get("check")
-                wrong = check(value) if check and value is not None else None
+                wrong = check(value) if check and isinstance(value, get_args(arm)[0]) else None
                 if wrong:
                     raise _WrongError(wrong)
         elif get_origin(arm) is list and isinstance(value, list):
             for item in value:
                 _check(item, get_args(arm)[0])
+        elif get_origin(arm) is dict and isinstance(value, dict):
+            for item in value.values():
+                _check(item, get_args(arm)[1])
 
 
 def read_table(table: Mapping[str, Any], kind: type[S], where: str, base_dir: Path) -> tuple[S | None, list[Mistake]]:

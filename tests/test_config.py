@@ -197,6 +197,16 @@ def test_endpoints_to_connect_to_that_are_refused(text: str) -> None:
     assert mistake.key == "connect"
 
 
+@pytest.mark.parametrize("several", [["tcp:25", "nonsense"], "nonsense", {"a": "nonsense"}])
+def test_a_check_reaches_into_lists_and_tables(several: object) -> None:
+    class Several(msgspec.Struct, frozen=True):
+        ends: Listen | list[Listen] | dict[str, Listen] = []
+
+    assert read_table({"ends": ["tcp:25"]}, Several, "x", Path())[1] == []
+    (mistake,) = read_table({"ends": several}, Several, "x", Path())[1]
+    assert mistake.words.startswith("must begin with tcp:, tcp6:, ssl:, unix: or systemd:")
+
+
 class _Ends(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listen: Listen | None = None
     connect: Connect | None = None

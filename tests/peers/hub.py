@@ -74,7 +74,7 @@ class HubProcess:
                 directory=directory,
                 store=store or f"sqlite:///{directory}/state/msgserver.db",
                 web=self.web_port,
-                connectors=tables.format(smtp=self.smtp_port, relay=self.relay_port),
+                connectors=tables.replace("{smtp}", str(self.smtp_port)).replace("{relay}", str(self.relay_port)),
             )
         )
         self.program: Program | None = None
