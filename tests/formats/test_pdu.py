@@ -263,7 +263,7 @@ class TestAgainstOthers:
                 assert read["user_data"]["data"] == part.units.decode("utf-16-be")
             else:  # it takes the fill bits after 8n - 1 septets for one more "@"
                 assert read["user_data"]["data"].removesuffix("@") == _text(part).removesuffix("@")
-            if at >= 631152000:
+            if at >= 946684800:  # it knows no century but this one
                 assert read["scts"].timestamp() == at
 
     def test_messaging_reads_our_delivers(self):
