@@ -1,0 +1,149 @@
+"""Words as they are searched: one pure tokeniser for every message, name and query, in any script.
+
+Case and marks are folded (NFKD; accents, harakat and points dropped), Arabic letters brought to one form, digits of
+every script to ASCII, and scripts that write without spaces (Han, kana, Hangul, Thai, Lao, Khmer, Burmese) cut into
+overlapping pairs with the last sign once more on its own, so that any piece of such a text is found.
+
+A token is made of ASCII letters and digits and of signs beyond ASCII only: FTS5 with ``tokenize = 'ascii'`` takes
+the joined tokens apart exactly as they are here, and :func:`tsvector` writes them for PostgreSQL with positions.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+MOST = 8_000  # tokens kept of one text; PostgreSQL counts positions up to 16,383
+LONGEST = 64  # characters kept of one token
+_READ = 400_000  # characters looked at
+
+_ASCII = str.maketrans({chr(c): (chr(c).lower() if chr(c).isalnum() else " ") for c in range(128)})
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_RUNS = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
+_HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_LETTERS = {
+    "ø": "o",
+    "ł": "l",
+    "đ": "d",
+    "ð": "d",
+    "þ": "th",
+    "æ": "ae",
+    "œ": "oe",
+    "ı": "i",
+    "ħ": "h",
+    "\u0671": "\u0627",  # alef wasla: alef
+    "\u0649": "\u064a",  # alef maqsura: ya
+    "\u06cc": "\u064a",  # Farsi yeh: ya
+    "\u06a9": "\u0643",  # keheh: kaf
+    "\u0629": "\u0647",  # ta marbuta: ha
+    "\u06c1": "\u0647",
+    "\u06d5": "\u0647",
+    "\u0640": "",  # tatweel
+    "\u200c": "",  # joiners, soft hyphen
+    "\u200d": "",
+    "\u00ad": "",
+}
+
+
+class _Fold(dict[int, str]):
+    """What each code point becomes; worked out when it is first met."""
+
+    def __missing__(self, point: int) -> str:
+        if len(self) > 50_000:
+            self.clear()
+        self[point] = result = _folded(chr(point))
+        return result
+
+
+def _folded(sign: str) -> str:
+    if sign in _LETTERS:
+        return _LETTERS[sign]
+    category = unicodedata.category(sign)
+    if category == "Nd":
+        return str(unicodedata.decimal(sign))
+    if category[0] in "LN":
+        return sign.casefold()
+    if category[0] == "M":
+        dropped = 10 <= unicodedata.combining(sign) <= 35 or unicodedata.combining(sign) >= 200
+        return "" if dropped or 0xFE00 <= ord(sign) <= 0xFE0F or 0xE0100 <= ord(sign) <= 0xE01EF else sign
+    if category == "Cf":
+        return ""
+    if category == "So" and ord(sign) >= 0x2190:
+        return f" {sign} "  # a pictogram is a word
+    return " "
+
+
+_fold = _Fold()
+
+
+def _words(text: str) -> list[str]:
+    text = text[:_READ]
+    if text.isascii():
+        return text.translate(_ASCII).split()
+    decomposed = unicodedata.normalize("NFKD", text.casefold()).translate(_fold)
+    return unicodedata.normalize("NFC", decomposed).split()
+
+
+def _pairs(word: str) -> list[str]:
+    found: list[str] = []
+    for run in _RUNS.findall(word):
+        if _HAS_UNSPACED.match(run):
+            found.extend(run[i : i + 2] for i in range(len(run)))
+        else:
+            found.append(run)
+    return found
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """The words of a text in their order, for the index: at most ``MOST`` of at most ``LONGEST`` characters."""
+    words = _words(text)
+    if not text.isascii():
+        spread: list[str] = []
+        for word in words:
+            if len(spread) > MOST:
+                break
+            if word.isascii() or not _HAS_UNSPACED.search(word):
+                spread.append(word)
+            else:
+                spread.extend(_pairs(word))
+        words = spread
+    if len(words) > MOST:
+        del words[MOST:]
+    if len(text) > LONGEST and words and len(max(words, key=len)) > LONGEST:
+        return tuple([word[:LONGEST] for word in words])
+    return tuple(words)
+
+
+def phrase(text: str) -> tuple[tuple[str, ...], bool]:
+    """Tokens that stand one after the other in any text containing this one; and whether the last is a beginning.
+
+    A single sign of an unspaced script is the beginning of a pair, wherever it does not end its run.
+    """
+    found = tokens(text)
+    if not found or not _HAS_UNSPACED.match(found[-1]):
+        return found, False
+    if len(found[-1]) == 1 and len(found) > 1 and found[-2][-1:] == found[-1] and len(found[-2]) == 2:
+        return found[:-1], False
+    return found, len(found[-1]) == 1
+
+
+def fold(text: str) -> str:
+    """A name as it is compared and sorted: folded words, one space between."""
+    return " ".join(_words(text))[:500]
+
+
+def tsvector(words: Sequence[str]) -> str:
+    """Tokens as the text of a PostgreSQL ``tsvector``, with their positions (cast it: ``CAST(:x AS tsvector)``)."""
+    places: dict[str, list[int]] = {}
+    for place, word in enumerate(words, 1):
+        places.setdefault(word, []).append(place)
+    return " ".join(f"'{word}':{','.join(map(str, at[:255]))}" for word, at in places.items())
+
+
+def fts5(words: Sequence[str]) -> str:
+    """Tokens as the text of one row of an FTS5 table with ``tokenize = 'ascii'``."""
+    return " ".join(words)
