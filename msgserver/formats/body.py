@@ -1,0 +1,206 @@
+"""What a mail's tree of parts says to its reader: the text, the HTML, and what is attached."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from msgserver.formats.attached import attach, file_name
+from msgserver.formats.flowed import unflow
+from msgserver.formats.headers import people, words
+from msgserver.formats.html_text import html_to_text
+from msgserver.formats.parts import Piece, cut
+from msgserver.formats.reading import ReadingLimits
+from msgserver.formats.text import clean, decode
+from msgserver.message import Attachment
+
+_ENCRYPTED = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+_PGP = re.compile(r"^-----BEGIN PGP (SIGNED )?MESSAGE-----$", re.MULTILINE)
+_MESSAGES = ("message/rfc822", "message/global", "message/news")
+_META = re.compile(rb"<meta[^>]{0,200}?charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_.:\-]{2,40})", re.IGNORECASE)
+_MOST_FORWARDS = 5  # messages inside the message whose words are shown
+_FORWARD_DEPTH = 3
+
+
+class Body:
+    """Gathers text, HTML and attachments while it walks over a tree of parts."""
+
+    def __init__(self, limits: ReadingLimits, inside: int = 0) -> None:
+        self.limits = limits
+        self.inside = inside  # how many messages this one lies in
+        self.words: list[tuple[str | None, str]] = []  # what is shown, in order: (text, HTML); None: only as HTML
+        self.forwards: list[str] = []
+        self.attachments: list[Attachment] = []
+        self.trouble: list[str] = []
+        self.seal = ""
+        self.complete = True
+        self.report: Piece | None = None
+
+    def text(self) -> str:
+        """All that is to be read, as plain text."""
+        texts = [html_to_text(html) if text is None else text for text, html in self.words]
+        return texts[0] if len(texts) == 1 else "\n\n".join(text for text in texts if text)
+
+    def html(self) -> str:
+        """All that is to be read as HTML, not yet sanitised; "" where it is all plain text."""
+        if not self.rich():
+            return ""
+        if len(self.words) == 1:
+            return self.words[0][1]
+        return "\n<hr>\n".join(html or f"<pre>{escape(text or '')}</pre>" for text, html in self.words if html or text)
+
+    def rich(self) -> bool:
+        """Whether any of it is HTML."""
+        return any(html for _, html in self.words)
+
+    def note(self, trouble: str) -> None:
+        """Remember what was wrong, once."""
+        if trouble and trouble not in self.trouble and len(self.trouble) < 30:
+            self.trouble.append(trouble)
+
+    def walk(self, piece: Piece) -> None:
+        """Take in one part and what it holds; the tree is no deeper than the limits allow."""
+        kind = piece.type
+        if not kind.startswith("multipart/"):
+            self._leaf(piece)
+        elif not piece.children:
+            self._childless(piece)
+        elif kind == "multipart/alternative":
+            self._alternative(piece)
+        elif kind == "multipart/related":
+            self._related(piece)
+        elif kind == "multipart/encrypted":
+            self.seal = "encrypted"
+            self._attach_all(piece.children)
+        elif kind == "multipart/signed":
+            self.seal = self.seal or "signed"
+            self.walk(piece.children[0])
+            self._attach_all(piece.children[1:])
+        elif kind == "multipart/report":
+            self.report = self.report or piece
+            self.walk(piece.children[0])
+            self._attach_all(piece.children[1:])
+        else:
+            for child in piece.children:
+                self.walk(child)
+
+    def _childless(self, piece: Piece) -> None:
+        """A multipart in which no boundary was found: whatever is there is text, if it is the whole mail."""
+        if piece.depth:
+            self._attach(piece)
+            return
+        self.note("no part was found where several were announced")
+        text, trouble = decode(piece.encoded()[: self.limits.text_length])
+        self.note(trouble)
+        self.words.append((clean(text).rstrip(), ""))
+
+    def _leaf(self, piece: Piece) -> None:
+        if piece.type in _MESSAGES:
+            self._attach(piece)
+            self._forwarded(piece)
+        elif piece.type in _ENCRYPTED:
+            self.seal = "signed" if piece.names.get("smime-type", "") == "signed-data" else "encrypted"
+            self._attach(piece)
+        elif self._is_words(piece):
+            self._words(piece)
+        else:
+            self._attach(piece)
+
+    def _is_words(self, piece: Piece) -> bool:
+        """Whether a part is there to be read rather than a file."""
+        if piece.type not in ("text/plain", "text/html"):
+            return piece.type.startswith("text/") and piece.depth == 0
+        if piece.disposition[0] == "attachment":
+            return piece.depth == 0 and not file_name(piece)
+        return not self.words or not file_name(piece)
+
+    def _words(self, piece: Piece) -> None:
+        content, trouble = piece.content()
+        self.note(trouble)
+        html = piece.type == "text/html"
+        most = 4 * (self.limits.text_length if not html else 2 * self.limits.html_length)
+        if len(content) > most:
+            content = content[:most]
+            self.complete = False
+            self.note("the text is too long: its beginning is shown")
+        label = piece.names.get("charset", "")
+        if html and not label and (found := _META.search(content[:2_000])):
+            label = found.group(1).decode("ascii")
+        text, trouble = decode(content, label)
+        self.note(trouble)
+        text = clean(text)
+        if html:
+            self.words.append((None, text))
+            return
+        if piece.names.get("format", "").lower() == "flowed":
+            text = unflow(text, piece.names.get("delsp", "").lower() == "yes")
+        if text.startswith("-----BEGIN PGP ") or "\n-----BEGIN PGP " in text:
+            found_pgp = _PGP.search(text)
+            if found_pgp:
+                self.seal = self.seal or ("signed" if found_pgp.group(1) else "encrypted")
+        self.words.append((text.rstrip(), ""))
+
+    def _alternative(self, piece: Piece) -> None:
+        """The same said in several ways (RFC 2046 section 5.1.4): plain text for reading, the last HTML beside it."""
+        ways = []
+        for child in piece.children:
+            way = Body(self.limits, self.inside)
+            way.attachments, way.forwards = self.attachments, self.forwards
+            way.walk(child)
+            self._take_notes(way)
+            ways.append(way)
+        plain = next((way for way in ways if not way.rich() and way.text().strip()), None)
+        rich = next((way for way in reversed(ways) if way.rich()), None)
+        if plain:
+            self.words.append((plain.text(), rich.html() if rich else ""))
+        elif rich:
+            self.words.append((rich.text(), rich.html()))
+
+    def _related(self, piece: Piece) -> None:
+        """One part and what it refers to (RFC 2387)."""
+        start = piece.names.get("start", "").strip("<> ")
+        root = next(
+            (child for child in piece.children if start and child.first("content-id").strip("<> \t") == start),
+            piece.children[0],
+        )
+        self.walk(root)
+        self._attach_all([child for child in piece.children if child is not root])
+
+    def _take_notes(self, other: Body) -> None:
+        for trouble in other.trouble:
+            self.note(trouble)
+        self.seal = self.seal or other.seal
+        self.complete = self.complete and other.complete
+        self.report = self.report or other.report
+
+    def _attach_all(self, pieces: list[Piece]) -> None:
+        """Attach parts as they are, and open what they hold."""
+        for piece in pieces:
+            if piece.children:
+                self._attach_all(piece.children)
+            else:
+                self._attach(piece)
+
+    def _attach(self, piece: Piece) -> None:
+        attachment, trouble = attach(piece, len(self.attachments) + 1)
+        self.note(trouble)
+        self.attachments.append(attachment)
+
+    def _forwarded(self, piece: Piece) -> None:
+        """The words of a message that was sent along, to be shown below the mail's own."""
+        if self.inside >= _FORWARD_DEPTH or len(self.forwards) >= _MOST_FORWARDS:
+            return
+        raw, _ = piece.content()
+        root, _, _ = cut(raw, self.limits)
+        inner = Body(self.limits, self.inside + 1)
+        inner.walk(root)
+        said = "\n\n".join(filter(None, (inner.text().strip(), *inner.forwards)))
+        self.forwards.append(f"{_heading(root)}\n\n{said}".rstrip())
+
+
+def _heading(root: Piece) -> str:
+    """Who wrote a forwarded message, when and about what, as mail programs put it above."""
+    sender = people(root.first("from"), 1)
+    who = " ".join(filter(None, (sender[0][0], f"<{sender[0][1].value}>"))) if sender else ""
+    lines = {"From": who, "Date": words(root.first("date"), 80), "Subject": words(root.first("subject"), 300)}
+    return "\n".join(["---------- Forwarded message ----------", *(f"{k}: {v}" for k, v in lines.items() if v)])

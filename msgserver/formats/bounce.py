@@ -1,0 +1,166 @@
+"""Bounces: what could not be delivered, to whom, and whether it ever will be (RFC 3464, RFC 3463), DSN or prose."""
+
+from __future__ import annotations
+
+import re
+
+from msgserver.formats.headers import Fields, ids, people, split_head, words
+from msgserver.formats.parts import Piece
+from msgserver.formats.reading import Bounce
+from msgserver.message import Address
+
+_MOST_RECIPIENTS = 100
+_STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
+_CODE = re.compile(r"(?<![\d.])([45]\d\d)(?:[ \-](?:#?([45]\.\d{1,3}\.\d{1,3}))?|$|[:;,])")
+_BLANK = re.compile(rb"\r?\n[ \t]*\r?\n")
+
+
+def read_report(report: Piece) -> tuple[Bounce, ...]:
+    """The bounces of a ``multipart/report; report-type=delivery-status``, one a recipient; () where it holds none."""
+    status = returned = None
+    for child in report.children:
+        if child.type in ("message/delivery-status", "message/global-delivery-status"):
+            status = status or child
+        elif child.type in ("message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers"):
+            returned = child
+    if status is None:
+        return ()
+    message_id = returned_id(returned.content()[0]) if returned is not None else ""
+    groups = _groups(status.content()[0])
+    about = groups[0] if groups else {}
+    envelope_id = words(_value(about, "original-envelope-id"), 200)
+    return tuple(
+        _recipient(group, message_id, envelope_id)
+        for group in groups[: _MOST_RECIPIENTS + 1]
+        if "final-recipient" in group or "original-recipient" in group
+    )
+
+
+def returned_id(raw: bytes) -> str:
+    """The Message-ID in the header of a mail that came back, or ""."""
+    fields, _, _ = split_head(raw, 0, len(raw), 100_000)
+    found = ids(_value(fields, "message-id"), 1)
+    return found[0] if found else ""
+
+
+def _groups(raw: bytes) -> list[Fields]:
+    """The groups of fields of a delivery-status body: first about the message, then one a recipient."""
+    out = []
+    for group in _BLANK.split(raw[:500_000], 2 * _MOST_RECIPIENTS):
+        fields, _, _ = split_head(group, 0, len(group), 100_000)
+        if fields:
+            out.append(fields)
+    return out
+
+
+def _recipient(group: Fields, message_id: str, envelope_id: str) -> Bounce:
+    action = words(_value(group, "action"), 40).lower().partition(" ")[0]
+    status = _STATUS.search(_value(group, "status") or _value(group, "diagnostic-code"))
+    said = words(_value(group, "diagnostic-code").partition(";")[2] or _value(group, "diagnostic-code"), 500)
+    failed = action in ("failed", "") or action not in ("delayed", "delivered", "relayed", "expanded")
+    return Bounce(
+        recipient=_address(_value(group, "original-recipient")) or _address(_value(group, "final-recipient")),
+        message_id=message_id,
+        envelope_id=envelope_id,
+        permanent=failed and _permanent(status.group() if status else "", said),
+        delayed=action == "delayed",
+        delivered=action in ("delivered", "relayed", "expanded"),
+        status=status.group() if status else "",
+        words=said or words(_value(group, "status"), 200),
+    )
+
+
+def _permanent(status: str, said: str) -> bool:
+    """Whether a failure is for good: class 5, unless it is a full mailbox or a matter of policy or load."""
+    if status:
+        return status[0] == "5" and not status.startswith(("5.2.2", "5.3.", "5.4.4", "5.4.7", "5.7."))
+    code = _CODE.search(said)
+    return code is not None and code.group(1) in ("521", "550", "551", "553", "556")
+
+
+def _address(value: str) -> Address | None:
+    """``rfc822;ana@example.org`` as an address."""
+    _, semicolon, rest = value.partition(";")
+    found = people((rest if semicolon else value).strip(), 1)
+    return found[0][1] if found else None
+
+
+def _value(fields: Fields, name: str) -> str:
+    values = fields.get(name)
+    return values[0] if values else ""
+
+
+# -- bounces in prose
+
+_SUBJECT = re.compile(
+    r"(?i)undeliver|returned mail|delivery (?:status|failure|report|has failed|problem)|failure notice|mail delivery"
+    r"|delivery notification|non.?remis|nicht zugestellt|unzustellbar|rebotado|no se pudo entregar|não entregue"
+    r"|mancata consegna"
+    r"|undelivered|could not be delivered|message not delivered"
+    r"|недоставлен|退信|mail system error|nondeliverable|rejected"
+)
+_RECIPIENT = re.compile(
+    r"(?mi)^[ \t]*(?:to:?[ \t]*|recipient(?: address)?:[ \t]*|"
+    r"(?:final|original)-recipient:[^;\n]{0,20};[ \t]*"
+    r"|the following address(?:es)? failed:?[ \t]*)?"
+    r"<?([^\s<>\"(),:;@]{1,64}@[^\s<>\"(),:;@]{1,255}\.[^\s<>\"(),:;@]{2,63})>?[:;.]?[ \t]*(?:\(.{0,200})?$"
+)
+_RETURNED_ID = re.compile(r"(?mi)^[ \t>]*message-id:\s*(<[^<>\s]{3,998}>)")
+_DELAY = re.compile(
+    r"(?i)\b(?:delayed|will (?:be )?(?:keep|continue|retr)|still (?:being )?(?:trying|retried)"
+    r"|could not be delivered for the last"
+    r"|not yet been delivered|warning[:,] message)"
+)
+_FOR_GOOD = re.compile(
+    r"(?i)user unknown|unknown (?:user|recipient|address)|no such (?:user|recipient|address|mailbox)"
+    r"|(?:does not|doesn't) exist"
+    r"|mailbox (?:not found|unavailable)|invalid (?:recipient|mailbox|address)|recipient rejected|address rejected"
+    r"|account (?:disabled|closed)"
+    r"|not our customer|unrouteable address|host (?:or domain name )?not found|no mailbox here"
+)
+
+
+def read_prose(fields: Fields, text: str, subject: str) -> tuple[Bounce, ...]:
+    """The bounces of a mailer's plain words (qmail, Exim, old Exchange, ...), one a recipient; () where it is none.
+
+    To be asked only about mail that a mailer sent (``robot`` said "bounce" or "no-return").
+    """
+    named = people(_value(fields, "x-failed-recipients"), _MOST_RECIPIENTS)
+    if not named and not _SUBJECT.search(subject):
+        return ()
+    said = text[:20_000]
+    addresses = [address for _, address in named]
+    if not addresses:
+        for found in _RECIPIENT.finditer(said):
+            addresses.extend(address for _, address in people(found.group(1), 1))
+            if len(addresses) >= _MOST_RECIPIENTS:
+                break
+    returned = _RETURNED_ID.search(text[:200_000])
+    message_id = ids(returned.group(1))[0] if returned else next(iter(ids(_value(fields, "in-reply-to"), 1)), "")
+    delayed = bool(_DELAY.search(subject) or _DELAY.search(said[:3_000]))
+    reason, status = _reason(said)
+    permanent = not delayed and (_permanent(status, reason) or bool(_FOR_GOOD.search(said)))
+    if not addresses and not message_id:
+        return ()
+    whom: list[Address | None] = list(dict.fromkeys(addresses)) or [None]
+    return tuple(
+        Bounce(
+            recipient=one,
+            message_id=message_id,
+            permanent=permanent,
+            delayed=delayed,
+            status=status,
+            words=reason or words(subject, 200),
+        )
+        for one in whom
+    )
+
+
+def _reason(said: str) -> tuple[str, str]:
+    """The line that holds the far side's answer, and its enhanced status."""
+    for line in said.splitlines()[:200]:
+        code = _CODE.search(line[:500])
+        status = _STATUS.search(line[:500])
+        if (code or (status and status.group(1) != "2")) and not line.lstrip().lower().startswith(("received", "date")):
+            return words(line, 500), status.group() if status else ""
+    return "", ""
