@@ -1,7 +1,10 @@
 """The tables of msgserver (DESIGN, What is remembered), for SQLite and PostgreSQL alike.
 
 Times are double precision POSIX seconds UTC. Lists and small structures are JSON text written by msgspec. Booleans
-are stored as such. Ids are handed out by ``store.bulk.take_ids`` so that whole groups of rows can be written at once.
+are stored as such. Ids are handed out by ``store.bulk.take_ids`` so that whole groups of rows can be written at once;
+on SQLite every table counts its ids for itself (AUTOINCREMENT), so that a plain INSERT and a taken id never meet and
+no id is ever given twice. The search index is made by the migration: SQLite has it as an FTS5 table ``msg_search``
+(rowid = message id, tokens), PostgreSQL as a column ``msg_log.search`` (tsvector).
 """
 
 from __future__ import annotations
@@ -92,6 +95,13 @@ Index(
     msg_raw.c.id,
     sqlite_where=msg_raw.c.state == "unreadable",
     postgresql_where=msg_raw.c.state == "unreadable",
+)
+
+Index(
+    "ix_msg_raw_parts",
+    msg_raw.c.connector,
+    sqlite_where=text("outcome = 'part' AND outcome_id IS NULL"),
+    postgresql_where=text("outcome = 'part' AND outcome_id IS NULL"),
 )
 
 msg_log = Table(
@@ -205,7 +215,8 @@ msg_delivery_status = Table(
     _time("changed_at"),
     UniqueConstraint("message_id", "address", "step"),
     CheckConstraint(
-        "state IN ('held','pending','claimed','unknown','sent','delivered','failed','expired','cancelled','suppressed')",
+        "state IN ('held','pending','claimed','unknown','sent',"
+        "'delivered','failed','expired','cancelled','suppressed')",
         name="state",
     ),
 )
@@ -668,3 +679,7 @@ job = Table(
     _text("words"),
     Index("ix_job_waiting", "state", "run_at"),
 )
+
+for _table in metadata.tables.values():
+    if _table.columns.keys()[0] == "id":
+        _table.dialect_options["sqlite"]["autoincrement"] = True

@@ -1,0 +1,184 @@
+"""Whole groups of rows in one statement, on SQLite and on PostgreSQL.
+
+Every statement that a thread steps through gives up the interpreter's lock and waits to get it back, so the hot path
+issues one statement a table and reads its answers as one value. ``Statement`` holds one SQL text for both databases:
+
+* ``{rows}`` stands for the rows handed in, to be used as ``WITH r AS MATERIALIZED ({rows})``; its columns are named
+  with their kinds: ``"id:int name:text at:float done:bool"``.
+* ``:name`` is a parameter.
+* ``{gather}`` is the aggregate that makes a JSON array of values.
+"""
+
+# ruff: noqa: S608 -- SQL is put together of names in the code only; every value is a parameter
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Double, Table
+from sqlalchemy.dialects import postgresql
+
+_encode = msgspec.json.Encoder().encode
+_KINDS = {"int": "bigint", "text": "text", "float": "double precision", "bool": "boolean"}
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+_CHUNK = 64  # rows of one INSERT on SQLite; powers of two, so that few statements are ever prepared
+
+Row = Sequence[Any]
+
+
+def clean(words: str) -> str:
+    """Words that both databases can hold: no NUL, no lone surrogate."""
+    if "\0" in words:
+        words = words.replace("\0", "")
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        words = words.encode("utf-8", "replace").decode()
+    return words
+
+
+def encode(rows: Sequence[Row]) -> str:
+    """Rows as one JSON text."""
+    try:
+        encoded = _encode(rows)
+    except UnicodeEncodeError:
+        encoded = _encode(_cleaned(rows))
+    if b"\\u0000" in encoded:
+        encoded = _encode(_cleaned(rows))
+    return encoded.decode()
+
+
+def _cleaned(rows: Sequence[Row]) -> list[list[Any]]:
+    return [[clean(value) if isinstance(value, str) else value for value in row] for row in rows]
+
+
+class Statement:
+    """One SQL text for both databases (see the module); ``out`` names the columns of what it returns."""
+
+    def __init__(self, sql: str, rows: str = "", out: str = "", **words: tuple[str, str]) -> None:
+        columns = [column.split(":") for column in rows.split()]
+        self._out = out.split()
+        lite = ", ".join(f"value->>{n} AS {name}" for n, (name, _) in enumerate(columns))
+        great = ", ".join(f"(value->>{n})::{_KINDS[kind]} AS {name}" for n, (name, kind) in enumerate(columns))
+        fixed = {"gather": ("json_group_array", "json_agg"), "for_update": ("", "FOR UPDATE")}
+        both = fixed | words
+        self._sqlite = sql.format(
+            rows=f"SELECT {lite} FROM json_each(:rows)", **{name: pair[0] for name, pair in both.items()}
+        )
+        if self._out:
+            listed = ", ".join(self._out)
+            self._sqlite = f"SELECT json_group_array(json_array({listed})) FROM ({self._sqlite})"
+        self._postgresql = _PARAMETER.sub(
+            r"%(\1)s",
+            sql.replace("%", "%%").format(
+                rows=f"SELECT {great} FROM json_array_elements(:rows ::json)",
+                **{name: pair[1] for name, pair in both.items()},
+            ),
+        )
+
+    def run(self, tx: Connection, rows: Sequence[Row] | None = None, **parameters: Any) -> int:
+        """Carry it out; returns how many rows it touched."""
+        if rows is not None:
+            parameters["rows"] = encode(rows)
+        cursor = raw(tx).execute(self._sqlite if is_sqlite(tx) else self._postgresql, parameters)
+        touched: int = cursor.rowcount
+        cursor.close()
+        return touched
+
+    def fetch(self, tx: Connection, rows: Sequence[Row] | None = None, **parameters: Any) -> list[Any]:
+        """Carry it out; returns the rows of its answer, each a sequence in the order of ``out``."""
+        if rows is not None:
+            parameters["rows"] = encode(rows)
+        if is_sqlite(tx):
+            cursor = raw(tx).execute(self._sqlite, parameters)
+            answer: list[Any] = msgspec.json.decode(cursor.fetchone()[0])
+        else:
+            cursor = raw(tx).execute(self._postgresql, parameters)
+            answer = cursor.fetchall()
+        cursor.close()
+        return answer
+
+
+def is_sqlite(tx: Connection) -> bool:
+    """Which of the two databases this is."""
+    return tx.dialect.name == "sqlite"
+
+
+def raw(tx: Connection) -> Any:
+    """The driver's own connection, inside the transaction that ``tx`` has begun."""
+    return tx.connection.dbapi_connection
+
+
+def take_ids(tx: Connection, table: str, count: int) -> Sequence[int]:
+    """Take ids of a table, ascending, that nobody had before and nobody gets after."""
+    if not count:
+        return ()
+    connection = raw(tx)
+    if not is_sqlite(tx):
+        query = f"SELECT array_agg(nextval('{table}_id_seq')) FROM generate_series(1, %s)"
+        taken: list[int] = connection.execute(query, (count,)).fetchone()[0]
+        return sorted(taken)
+    cursor = connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = ? RETURNING seq", (count, table))
+    found = cursor.fetchone()
+    cursor.close()
+    if found is None:
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, count))
+        found = (count,)
+    return range(found[0] - count + 1, found[0] + 1)
+
+
+def insert_rows(
+    tx: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row], *, skip_existing: bool = False
+) -> int:
+    """Insert rows, values in the order of ``columns``; returns how many went in.
+
+    ``skip_existing``: a row whose unique key is taken is left out, instead of failing.
+    """
+    if not rows:
+        return 0
+    if is_sqlite(tx):
+        return _insert_sqlite(raw(tx), table.name, tuple(columns), rows, skip_existing)
+    sql, floats = _unnest(table, tuple(columns), skip_existing)
+    values: list[Any] = [list(column) for column in zip(*rows, strict=True)]
+    for place in floats:
+        values[place] = [None if value is None else float(value) for value in values[place]]
+    cursor = raw(tx).execute(sql, values)
+    inserted: int = cursor.rowcount
+    cursor.close()
+    return inserted
+
+
+def _insert_sqlite(connection: Any, table: str, columns: tuple[str, ...], rows: Sequence[Row], skip: bool) -> int:
+    inserted = start = 0
+    while start < len(rows):
+        size = min(1 << ((len(rows) - start).bit_length() - 1), _CHUNK)
+        cursor = connection.execute(
+            _values(table, columns, size, skip), [value for row in rows[start : start + size] for value in row]
+        )
+        inserted += cursor.rowcount
+        cursor.close()
+        start += size
+    return inserted
+
+
+@functools.cache
+def _values(table: str, columns: tuple[str, ...], size: int, skip: bool) -> str:
+    row = "(" + ", ".join("?" * len(columns)) + ")"
+    end = " ON CONFLICT DO NOTHING" if skip else ""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * size)}{end}"
+
+
+@functools.cache
+def _unnest(table: Table, columns: tuple[str, ...], skip: bool) -> tuple[str, tuple[int, ...]]:
+    types = [table.c[name].type for name in columns]
+    great = postgresql.dialect()  # type: ignore[no-untyped-call]
+    names = [kind.compile(great).replace("BIGSERIAL", "BIGINT") for kind in types]
+    values = ", ".join(f"%b::{name}[]" for name in names)
+    end = " ON CONFLICT DO NOTHING" if skip else ""
+    floats = tuple(place for place, kind in enumerate(types) if isinstance(kind, Double))
+    sql = f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({values}){end}"
+    return sql, floats
