@@ -1,0 +1,109 @@
+"""The command line beside the hub: a first configuration, checks, users, backups. Errors are one line, exit code 1."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+from msgserver.config import ConfigError, load, load_connectors, show
+from msgserver.store.backup import backup, restore
+from msgserver.store.door import StoreError, once
+
+Act = Callable[[argparse.Namespace], int]
+
+
+class Refused(Exception):
+    """What cannot be done, in one line for the person at the terminal."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 not, with the reason on stderr."""
+    asked = _parser().parse_args(argv)
+    act: Act = asked.act
+    try:
+        return act(asked)
+    except (ConfigError, StoreError, Refused) as error:
+        print(error, file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: no words at the exit
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename or 'the system'}: {error.strerror}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="msgserver", description="The command line beside the hub.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(of: argparse._SubParsersAction[argparse.ArgumentParser], name: str, act: Act, words: str):  # type: ignore[no-untyped-def]
+        added = of.add_parser(name, help=words, description=words)
+        default = os.environ.get("MSGSERVER_CONFIG", "var/msgserver.toml")
+        added.add_argument("--config", metavar="F", type=Path, default=Path(default), help=f"default: {default}")
+        added.set_defaults(act=act)
+        return added
+
+    command(commands, "init", _init, "write a first configuration where there is none, and print a setup link")
+    command(commands, "check", _check, "read the configuration and say all that is wrong with it")
+    command(commands, "upgrade", _upgrade, "bring the database up to date (a starting hub does so too)")
+    saving = command(commands, "backup", _backup, "copy the whole hub into one file, while it runs (SQLite)")
+    saving.add_argument("file", type=Path, metavar="FILE")
+    putting = command(commands, "restore", _restore, "put a backup in the place of the database (SQLite)")
+    putting.add_argument("file", type=Path, metavar="FILE")
+    return parser
+
+
+def _init(asked: argparse.Namespace) -> int:
+    if asked.config.exists():
+        print(f"{asked.config} is there, and stays as it is.")
+    else:
+        asked.config.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        starter = resources.files("msgserver").joinpath("starter.toml").read_text(encoding="utf-8")
+        with asked.config.open("x", encoding="utf-8") as file:
+            file.write(starter)
+        print(f"Wrote {asked.config}.")
+    config = load(asked.config)
+    state = Path(config.hub.state)
+    if not state.exists():
+        state.mkdir(parents=True, mode=0o700)
+    return 0
+
+
+def _check(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    settings = load_connectors(config)
+    print(f"{asked.config}: nothing is wrong")
+    for table, keys in show(config, settings).items():
+        print(f"\n[{table}]")
+        for key, value in keys.items():
+            print(f"{key} = {value!r}")
+    return 0
+
+
+def _upgrade(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    with once(config.store.full_url(), Path(config.hub.state)):
+        print("The database is up to date.")
+    return 0
+
+
+def _backup(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    backup(config.store.full_url(), Path(config.hub.state), asked.file)
+    print(f"Wrote {asked.file}.")
+    return 0
+
+
+def _restore(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%SZ")
+    kept = restore(config.store.full_url(), Path(config.hub.state), asked.file, stamp)
+    print(f"Restored {asked.file}." + (f" What was there is kept as {kept}." if kept else ""))
+    return 0
