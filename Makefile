@@ -4,7 +4,7 @@ PYTHON ?= python3
 CONFIG ?= var/msgserver.toml
 BIN    := .venv/bin
 
-.PHONY: run test quick check bench clean
+.PHONY: run test quick check coverage bench clean
 .DEFAULT_GOAL := run
 
 # Start the hub; on a fresh machine: environment, configuration, and a one-time setup link.
@@ -27,6 +27,11 @@ check: .stamps/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/towncrier build --draft --version next > .stamps/news
+
+# Which lines no test reaches.
+coverage: .stamps/dev .stamps/peers
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage report --skip-covered --show-missing
 
 # Figures, each measured beside a peer in the same run; see bench/RESULTS.md.
 bench: .stamps/dev .stamps/peers

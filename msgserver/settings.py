@@ -186,6 +186,7 @@ def _arms(kind: Any) -> tuple[Any, ...]:
 
 
 _FILE_OR_ENV = 'a secret: { file = "..." } or { env = "..." }'
+_SEQUENCES = (list, tuple, set, frozenset)
 _NAMES = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -205,7 +206,7 @@ def _wanted(kind: Any) -> str:
         return _wanted(args[0]) + "".join(f", {bound}" for bound in bounds)
     if origin is Literal:
         return _either(f'"{word}"' for word in args)
-    if origin in (list, tuple, set, frozenset):
+    if origin in _SEQUENCES:
         return f"a list, each {_wanted(args[0])}"
     if origin is dict or (isinstance(arms[0], type) and issubclass(arms[0], msgspec.Struct)):
         return "a table"
@@ -321,7 +322,7 @@ def _check(value: Any, kind: Any) -> None:
                 wrong = check(value) if check and isinstance(value, get_args(arm)[0]) else None
                 if wrong:
                     raise _WrongError(wrong)
-        elif get_origin(arm) is list and isinstance(value, list):
+        elif get_origin(arm) in _SEQUENCES and isinstance(value, get_origin(arm)):
             for item in value:
                 _check(item, get_args(arm)[0])
         elif get_origin(arm) is dict and isinstance(value, dict):

@@ -200,7 +200,7 @@ def test_endpoints_to_connect_to_that_are_refused(text: str) -> None:
 @pytest.mark.parametrize("several", [["tcp:25", "nonsense"], "nonsense", {"a": "nonsense"}])
 def test_a_check_reaches_into_lists_and_tables(several: object) -> None:
     class Several(msgspec.Struct, frozen=True):
-        ends: Listen | list[Listen] | dict[str, Listen] = []
+        ends: Listen | tuple[Listen, ...] | dict[str, Listen] = ()
 
     assert read_table({"ends": ["tcp:25"]}, Several, "x", Path())[1] == []
     (mistake,) = read_table({"ends": several}, Several, "x", Path())[1]
