@@ -1,0 +1,123 @@
+"""Reader processes for real: batches, order, and what becomes of mail that kills its reader."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from msgserver.formats.reading import Reading
+from msgserver.workers.pool import WorkerPool, WorkersUnavailable, WorkFailed
+
+DOINGS = "tests.workers.doings:"
+FUNCTIONS = tuple(DOINGS + name for name in ("upper", "fail", "hang", "die", "eat", "tell"))
+
+
+def mail(number: int, text: str = "hello") -> bytes:
+    return f"Subject: number {number}\r\n\r\n{text}\r\n".encode()
+
+
+@pytest_twisted.async_yield_fixture
+async def pool():
+    made = WorkerPool(reactor, time_limit=5.0, functions=FUNCTIONS)
+    made.startService()
+    yield made
+    await made.stopService()
+
+
+@pytest_twisted.ensureDeferred
+async def test_answers_come_in_the_order_given(pool):
+    readings = await pool.read_mails([mail(number) for number in range(200)])
+    assert [one.subject for one in readings] == [f"number {number}" for number in range(200)]
+    assert await pool.read_mails([]) == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_many_callers_at_once(pool):
+    asked = [ensureDeferred(pool.read_mails([mail(100 * caller + n) for n in range(5)])) for caller in range(20)]
+    for caller, readings in enumerate(await gatherResults(asked)):
+        assert [one.subject for one in readings] == [f"number {100 * caller + n}" for n in range(5)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_large_mail_passes_whole(pool):
+    body = "x" * 70 + "\r\n"
+    (reading,) = await pool.read_mails([mail(1, body * 350_000)])
+    assert isinstance(reading, Reading)
+    assert not reading.complete
+    assert len(reading.text) == 1_000_000
+
+
+@pytest_twisted.ensureDeferred
+async def test_calls_what_is_allowed_and_nothing_else(pool):
+    assert await pool.call(DOINGS + "upper", b"abc") == b"ABC"
+    with pytest.raises(WorkFailed, match="ValueError"):
+        await pool.call(DOINGS + "fail", b"")
+    with pytest.raises(ValueError, match="not among"):
+        await pool.call("os:system", b"ls")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_hangs_is_ended_and_what_came_with_it_is_done(pool):
+    start = time.monotonic()
+    hanging = ensureDeferred(pool.call(DOINGS + "hang", b"", time_limit=0.2))
+    others = ensureDeferred(pool.read_mails([mail(1), mail(2)]))
+    with pytest.raises(WorkFailed, match=r"took longer than 0\.2 s"):
+        await hanging
+    assert [one.subject for one in await others] == ["number 1", "number 2"]
+    assert time.monotonic() - start < 8
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_kills_its_reader_is_found_and_its_neighbours_are_done(pool):
+    with pytest.raises(WorkFailed, match="SIGSEGV"):
+        await pool.call(DOINGS + "die", b"")
+    assert [one.subject for one in await pool.read_mails([mail(1)])] == ["number 1"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_eats_memory_is_refused_it(pool):
+    with pytest.raises(WorkFailed, match="more memory"):
+        await pool.call(DOINGS + "eat", b"")
+    assert [one.subject for one in await pool.read_mails([mail(1)])] == ["number 1"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reader_is_small_niced_and_knows_no_secrets(monkeypatch):
+    monkeypatch.setenv("SMTP_PASSWORD", "canary")
+    pool = WorkerPool(reactor, functions=FUNCTIONS)
+    pool.startService()
+    told = (await pool.call(DOINGS + "tell", b"")).decode()
+    await pool.stopService()
+    nice, rss, *rest = told.split("\n")
+    assert int(nice) >= 5
+    assert int(rss) < 40_000, "kilobytes resident"
+    assert "canary" not in told
+    assert "twisted" not in rest[-1].split()
+
+
+@pytest_twisted.ensureDeferred
+async def test_not_started_or_stopped_means_later():
+    pool = WorkerPool(reactor)
+    with pytest.raises(WorkersUnavailable):
+        await pool.read_mails([mail(1)])
+    pool.startService()
+    asked = ensureDeferred(pool.read_mails([mail(1)]))
+    stopped = pool.stopService()
+    with pytest.raises(WorkersUnavailable, match="stopping"):
+        await asked
+    await stopped
+    assert pool.waiting == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_under_way_is_finished_before_the_stop():
+    pool = WorkerPool(reactor)
+    pool.startService()
+    await pool.read_mails([mail(0)])
+    asked = ensureDeferred(pool.read_mails([mail(number) for number in range(50)]))
+    await pool.stopService()
+    assert len(await asked) == 50
