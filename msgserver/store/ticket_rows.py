@@ -1,0 +1,157 @@
+"""Tickets as records: a page's rows with their assignees, tags and counts, in one more statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, select, union_all
+
+from msgserver.records import Priority, Ticket, Viewer
+from msgserver.store import messages, visible
+from msgserver.store.schema import (
+    auth_user,
+    msg_log,
+    msg_tag,
+    pe_entity,
+    resource_record,
+    resource_type,
+    ticket,
+    ticket_assignee,
+)
+from msgserver.store.search import unread
+
+_SNIPPET = 160
+
+
+def rows_of(viewer: Viewer) -> Select[Any]:
+    """The tickets that may be seen, each with the name of whom it is with."""
+    return (
+        select(ticket, func.coalesce(pe_entity.c.name, "").label("entity_name"))
+        .outerjoin(pe_entity, pe_entity.c.id == ticket.c.entity_id)
+        .where(visible.tickets(viewer))
+    )
+
+
+class _Fact(NamedTuple):
+    """One row of the statement that fills a page: what it says, of which ticket."""
+
+    kind: str
+    ticket_id: int
+    number: int
+    first: str
+    second: str
+    third: str
+
+
+def filled(tx: Connection, viewer: Viewer, rows: list[Any]) -> list[Ticket]:
+    """Rows with their assignees, tags and unread counts: one more statement, two where a scope narrows the view."""
+    if not rows:
+        return []
+    ids = [row.id for row in rows]
+    people: dict[int, list[tuple[int, str]]] = {}
+    about: dict[int, list[tuple[str, str, str]]] = {}
+    fresh: dict[int, int] = {}
+    seen: dict[int, int] = {}
+    for fact in map(_Fact._make, tx.execute(_facts(viewer, ids))):
+        if fact.kind == "assignee":
+            people.setdefault(fact.ticket_id, []).append((fact.number, fact.first))
+        elif fact.kind == "tag":
+            about.setdefault(fact.ticket_id, []).append((fact.first, fact.second, fact.third))
+        elif fact.kind == "unread":
+            fresh[fact.ticket_id] = fact.number
+        else:
+            seen[fact.ticket_id] = fact.number
+    narrowed = {} if visible.whole_log(viewer) else _latest_visible(tx, viewer, ids)
+    return [
+        _ticket(row, sorted(people.get(row.id, ())), sorted(about.get(row.id, ())), fresh.get(row.id, 0))
+        if visible.whole_log(viewer)
+        else _narrowed(
+            _ticket(row, sorted(people.get(row.id, ())), sorted(about.get(row.id, ())), fresh.get(row.id, 0)),
+            narrowed.get(row.id),
+            seen.get(row.id, 0),
+        )
+        for row in rows
+    ]
+
+
+def _facts(viewer: Viewer, ids: list[int]) -> Any:
+    here = and_(msg_log.c.ticket_id.in_(ids), visible.messages(viewer))
+    nothing: ColumnElement[str] = literal_column("''")
+    name = func.coalesce(
+        resource_record.c.name, func.nullif(msg_tag.c.record, ""), resource_type.c.label, msg_tag.c.resource
+    )
+    assignees = (
+        select(
+            literal_column("'assignee'"),
+            ticket_assignee.c.ticket_id,
+            ticket_assignee.c.user_id,
+            auth_user.c.name,
+            nothing,
+            nothing,
+        )
+        .join(auth_user, auth_user.c.id == ticket_assignee.c.user_id)
+        .where(ticket_assignee.c.ticket_id.in_(ids))
+    )
+    tags = (
+        select(
+            literal_column("'tag'"),
+            msg_log.c.ticket_id,
+            literal_column("0"),
+            msg_tag.c.resource,
+            msg_tag.c.record,
+            name,
+        )
+        .join(msg_tag, msg_tag.c.message_id == msg_log.c.id)
+        .outerjoin(
+            resource_record,
+            and_(resource_record.c.uid == msg_tag.c.record, resource_record.c.resource == msg_tag.c.resource),
+        )
+        .outerjoin(resource_type, resource_type.c.name == msg_tag.c.resource)
+        .where(here)
+        .distinct()
+    )
+    number = func.count()
+    fresh = select(literal_column("'unread'"), msg_log.c.ticket_id, number, nothing, nothing, nothing)
+    legs: list[Select[Any]] = [assignees, tags, fresh.where(here, unread(viewer)).group_by(msg_log.c.ticket_id)]
+    if not visible.whole_log(viewer):
+        held = select(literal_column("'seen'"), msg_log.c.ticket_id, number, nothing, nothing, nothing)
+        legs.append(held.where(here).group_by(msg_log.c.ticket_id))
+    return union_all(*legs)
+
+
+def _latest_visible(tx: Connection, viewer: Viewer, ids: list[int]) -> dict[int, Any]:
+    latest = (
+        select(func.max(msg_log.c.id))
+        .where(msg_log.c.ticket_id.in_(ids), visible.messages(viewer))
+        .group_by(msg_log.c.ticket_id)
+    )
+    beginning = func.substr(msg_log.c.body, 1, messages.GLIMPSE).label("body")
+    rows = select(msg_log.c.id, msg_log.c.ticket_id, msg_log.c.subject, beginning, msg_log.c.received_at)
+    return {row.ticket_id: row for row in tx.execute(rows.where(msg_log.c.id.in_(latest)))}
+
+
+def _ticket(row: Any, assignees: Iterable[tuple[int, str]], tags: Iterable[tuple[str, str, str]], fresh: int) -> Ticket:
+    values = {name: getattr(row, name) for name in Ticket.__struct_fields__ if name in row._mapping}
+    values["priority"] = Priority(row.priority)
+    values["spam"] = bool(row.spam)
+    return Ticket(**values, assignees=tuple(assignees), tags=tuple(tags), unread=fresh)
+
+
+def _narrowed(whole: Ticket, latest: Any, seen: int) -> Ticket:
+    """A ticket as somebody with a scope sees it: nothing in it comes from a message outside."""
+    values = {name: getattr(whole, name) for name in Ticket.__struct_fields__}
+    if seen < whole.messages:
+        values |= {
+            "messages": seen,
+            "last_message_id": latest.id if latest else 0,
+            "last_at": latest.received_at if latest else whole.created_at,
+            "subject": latest.subject if latest else "",
+            "snippet": snippet(latest.body) if latest else "",
+        }
+    return Ticket(**values)
+
+
+def snippet(body: str) -> str:
+    """The first words of a text, on one line."""
+    return " ".join(body[: 4 * _SNIPPET].split())[:_SNIPPET]
