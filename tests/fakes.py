@@ -16,7 +16,7 @@ from msgserver.message import Accepted, Arrival, Envelope, Receipt, Report
 class FakeHub:
     """Records what a connector hands in; ``failures`` are raised by the next accepts, one each.
 
-    ``hold()`` makes accepts wait until ``release()``, so that a test sees what is *not* acknowledged meanwhile.
+    ``hold()`` makes accepts wait until ``release()``: a test sees what is *not* acknowledged meanwhile.
     ``on_accept`` is called with each arrival before it is taken (a place to look at the wire's state).
     """
 

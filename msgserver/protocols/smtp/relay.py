@@ -1,0 +1,278 @@
+"""The way out: a few kept connections to the smarthost, opened when needed, tried again when it is away."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.endpoints import clientFromString, wrapClientTLS
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from msgserver.connector import NotConnected, PermanentFailure, TemporaryFailure
+from msgserver.protocols.smtp.client import Connection, Gone, Timeouts
+from msgserver.protocols.smtp.reply import Reply
+from msgserver.protocols.smtp.settings import Settings
+from msgserver.wire.backoff import BackOff
+from msgserver.wire.tls import client_context, unverified_client_context
+
+
+def host_of(endpoint: str) -> str:
+    """The host in ``tcp:host:port``."""
+    words = [word.replace("\0", ":") for word in endpoint.replace("\\:", "\0").split(":")]
+    named = dict(word.split("=", 1) for word in words if "=" in word)
+    return named.get("host", words[1] if len(words) > 1 else "").strip("[]")
+
+
+class Relay:
+    """Sends through one smarthost. ``able`` and ``words`` are true at any time; ``changed`` tells of a change."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        reactor: IReactorTime,
+        changed: Callable[[], None],
+        timeouts: Timeouts = Timeouts(),  # noqa: B008
+        endpoint: IStreamClientEndpoint | None = None,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._clock = reactor
+        self._changed = changed
+        self._timeouts = timeouts
+        self._host = settings.relay_name or host_of(settings.relay)
+        self._endpoint: IStreamClientEndpoint = endpoint or clientFromString(reactor, settings.relay)
+        self._context: object | None = None
+        if settings.relay_tls == "opportunistic":
+            self._context = unverified_client_context()
+        elif settings.relay_tls != "none":
+            verified = self._context = client_context(self._host, settings.relay_ca)
+            if settings.relay_tls == "tls":
+                self._endpoint = wrapClientTLS(verified, self._endpoint)
+        self._slots = DeferredSemaphore(settings.connections)
+        self._idle: list[Connection] = []
+        self._all: set[Connection] = set()
+        self._back_off = BackOff(first=1.0, longest=60.0)
+        self._sweep: IDelayedCall | None = None
+        self._probe: IDelayedCall | None = None
+        self._opening: set[Deferred[Any]] = set()
+        self._running: set[Deferred[None]] = set()
+        self._stopped = True
+        self.able = False
+        self.words = "not started"
+        self.since = reactor.seconds()
+
+    # -- state
+
+    def start(self) -> None:
+        """Find out whether the smarthost is there."""
+        self._stopped = False
+        self._state(False, f"connecting to {self._settings.relay}")
+        self._probe = self._clock.callLater(0, self._try)
+
+    async def stop(self) -> None:
+        """Let running transactions end within ``limits.stop`` seconds, then hang up everywhere."""
+        self._stopped = True
+        self._state(False, "stopped")
+        for timer in (self._probe, self._sweep):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._probe = self._sweep = None
+        for opening in tuple(self._opening):
+            opening.cancel()
+        for connection in tuple(self._idle):
+            connection.leave()
+        if self._running:
+            last = self._clock.callLater(self._settings.limits.stop, self._abort_all)
+            await DeferredList(list(self._running))
+            if last.active():
+                last.cancel()
+        self._abort_all()
+
+    def _abort_all(self) -> None:
+        for connection in tuple(self._all):
+            connection.abort("the hub is stopping")
+
+    def _state(self, able: bool, words: str) -> None:
+        if (able, words) != (self.able, self.words):
+            if able != self.able:
+                self.since = self._clock.seconds()
+            self.able, self.words = able, words
+            self._changed()
+
+    @property
+    def open_connections(self) -> int:
+        """How many there are now."""
+        return len(self._all)
+
+    def _try(self) -> None:
+        self._probe = None
+        trying = Deferred.fromCoroutine(self._open())
+        trying.addCallbacks(self._put_back, lambda failure: failure.trap(NotConnected, CancelledError) and None)
+
+    def _down(self, words: str) -> NotConnected:
+        if not self._stopped and self._probe is None:
+            wait = self._back_off.next()
+            self._probe = self._clock.callLater(wait, self._try)
+            self._log.warn("smtp {name}: {words}", name=self._name, words=words)
+            self._state(False, f"{words}: retry in {wait:.0f} s")
+        return NotConnected(words)
+
+    # -- connections
+
+    async def _open(self) -> Connection:
+        """A new connection, greeted, secured and logged in as configured.
+
+        Raises:
+            NotConnected: it cannot be had just now; it is tried again by itself.
+        """
+        where = self._settings.relay
+        factory = Factory.forProtocol(lambda: Connection(self._clock, self._timeouts))
+        factory.noisy = False
+        opening: Deferred[Any] = self._endpoint.connect(factory)
+        opening.addTimeout(self._timeouts.connect, self._clock)
+        self._opening.add(opening)
+        try:
+            connection: Connection = await opening
+        except CancelledError:
+            raise NotConnected("the hub is stopping") from None
+        except Exception as error:
+            reason = str(error) if isinstance(error, ConnectError) else repr(error)
+            raise self._down(f"no connection to {where} ({reason.rstrip('.')})") from error
+        finally:
+            self._opening.discard(opening)
+        self._all.add(connection)
+        connection.on_lost = self._lost
+        try:
+            await self._prepare(connection)
+        except Gone as gone:
+            connection.abort(str(gone))
+            raise self._down(f"{where}: {gone}") from gone
+        except BaseException:
+            connection.abort("given up")
+            raise
+        if self._stopped:
+            connection.leave()
+            raise NotConnected("the hub is stopping")
+        self._back_off.reset()
+        if self._probe is not None:
+            self._probe.cancel()
+            self._probe = None
+        self._state(True, f"sends through {where}")
+        return connection
+
+    async def _prepare(self, connection: Connection) -> None:
+        settings = self._settings
+        own_name = settings.own_name
+        await connection.greet(own_name)
+        wanted = settings.relay_tls
+        if wanted == "starttls" or (wanted == "opportunistic" and "STARTTLS" in connection.abilities):
+            if "STARTTLS" not in connection.abilities:
+                raise Gone("it offers no STARTTLS, and relay_tls asks for it")
+            await connection.secure(self._context, own_name)
+        if settings.relay_user and settings.relay_password is not None:
+            if not connection.secured and not _is_loopback(connection):
+                raise Gone("the password is not sent without TLS (relay_tls)")
+            await connection.log_in(settings.relay_user, settings.relay_password.reveal())
+
+    def _lost(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def _put_back(self, connection: Connection) -> None:
+        if self._stopped:
+            connection.leave()
+        elif connection.alive:
+            connection.idle_since = self._clock.seconds()
+            self._idle.append(connection)
+            if self._sweep is None:
+                self._sweep = self._clock.callLater(self._settings.keep, self._close_unused)
+
+    def _close_unused(self) -> None:
+        self._sweep = None
+        now = self._clock.seconds()
+        for connection in tuple(self._idle):
+            if now - connection.idle_since >= self._settings.keep:
+                connection.leave()
+        if self._idle:
+            oldest = min(connection.idle_since for connection in self._idle)
+            self._sweep = self._clock.callLater(oldest + self._settings.keep - now, self._close_unused)
+
+    # -- sending
+
+    async def send(self, mail: bytes, rcpt: bytes, stuffed: bytes, utf8: bool = False) -> Reply:
+        """One transaction on a connection of its own choosing.
+
+        Raises:
+            NotConnected, TemporaryFailure, PermanentFailure, Unknown: see the seam.
+        """
+        if self._stopped:
+            raise NotConnected("not started")
+        if self._probe is not None:
+            raise NotConnected(self.words)
+        running: Deferred[None] = Deferred()
+        self._running.add(running)
+        try:
+            await self._slots.acquire()
+            try:
+                return await self._send(mail, rcpt, stuffed, utf8)
+            finally:
+                self._slots.release()
+        finally:
+            self._running.discard(running)
+            running.callback(None)
+
+    async def _send(self, mail: bytes, rcpt: bytes, stuffed: bytes, utf8: bool) -> Reply:
+        while True:
+            kept = bool(self._idle)
+            connection = self._idle.pop() if kept else await self._open()
+            try:
+                reply = await self._deliver(connection, mail, rcpt, stuffed, utf8)
+            except Gone as gone:
+                # A kept connection that the far side had closed meanwhile: nothing was taken, a new one will do.
+                if kept and not self._stopped:
+                    continue
+                raise TemporaryFailure(f"{self._settings.relay}: {gone}") from gone
+            return reply
+
+    async def _deliver(self, connection: Connection, mail: bytes, rcpt: bytes, stuffed: bytes, utf8: bool) -> Reply:
+        if utf8:
+            if "SMTPUTF8" not in connection.abilities:
+                self._put_back(connection)
+                raise PermanentFailure("the smarthost cannot carry addresses beyond ASCII (no SMTPUTF8)")
+            mail = mail.replace(b"\r\n", b" SMTPUTF8\r\n")
+        if "SIZE" in connection.abilities:
+            mail = mail.replace(b"\r\n", b" SIZE=%d\r\n" % (len(stuffed) - 3))
+        try:
+            reply = await connection.deliver(mail, rcpt, stuffed)
+        except Gone:
+            raise
+        except TemporaryFailure as failure:
+            if str(failure).startswith("421"):
+                connection.leave()
+            self._put_back(connection)
+            raise
+        except Exception:
+            self._put_back(connection)
+            raise
+        except BaseException:
+            connection.abort("given up")
+            raise
+        self._put_back(connection)
+        return reply
+
+
+def _is_loopback(connection: Connection) -> bool:
+    host = getattr(connection.transport.getPeer(), "host", None)
+    try:
+        return host is None or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

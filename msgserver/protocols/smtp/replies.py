@@ -1,0 +1,37 @@
+"""What the server says, with enhanced status codes (RFC 3463, 2034), ready for the wire."""
+
+from __future__ import annotations
+
+FINE = b"250 2.0.0 Fine\r\n"
+SENDER_FINE = b"250 2.1.0 Sender noted\r\n"
+RECIPIENT_FINE = b"250 2.1.5 Recipient noted\r\n"
+GO_AHEAD = b"354 Go ahead, end with a dot alone on a line\r\n"
+STORED = b"250 2.6.0 Taken and stored\r\n"
+QUIT = b"221 2.0.0 Goodbye\r\n"
+PERHAPS = b"252 2.5.0 Send it and see\r\n"
+HELP = b"214 2.0.0 EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT (RFC 5321)\r\n"
+BEGIN_TLS = b"220 2.0.0 Begin TLS\r\n"
+
+BUSY = b"451 4.3.0 It could not be stored now: please come again\r\n"
+DISK_FULL = b"452 4.3.1 There is no room to store it now: please come again\r\n"
+NO_ROOM = b"452 4.3.1 Too much mail is under way just now: please come again\r\n"
+TOO_MANY_RECIPIENTS = b"452 4.5.3 Too many recipients: send the rest in another transaction\r\n"
+
+STOPPING = b"421 4.3.2 The hub is stopping: please come again\r\n"
+TOO_QUIET = b"421 4.4.2 Nothing heard for too long\r\n"
+TOO_LONG = b"421 4.4.2 The session has lasted too long\r\n"
+TOO_SLOW = b"421 4.4.2 The mail comes in too slowly\r\n"
+TOO_MANY_ERRORS = b"421 4.7.0 Too many commands that led nowhere\r\n"
+TOO_MANY_SESSIONS = b"421 4.7.0 Too many connections: please come again\r\n"
+TOO_EARLY = b"421 4.7.0 You spoke before the greeting\r\n"
+LINE_TOO_LONG = b"421 4.7.0 The line is too long\r\n"
+BEFORE_TLS = b"421 4.7.0 Nothing may follow STARTTLS before TLS has begun\r\n"
+
+HTTP = b"521 5.5.1 This is a mail server\r\n"
+UNKNOWN = b"500 5.5.2 This command is not known here\r\n"
+BARE_LF = b"500 5.5.2 Lines end in CR LF\r\n"
+NOT_OFFERED = b"502 5.5.1 This is not offered here\r\n"
+NO_CHUNKS = b"502 5.5.1 BDAT is not offered here\r\n"
+NO_RECIPIENTS = b"554 5.5.1 No recipient was taken, and the mail was sent without waiting for the word\r\n"
+TOO_BIG = b"552 5.3.4 Too big\r\n"
+BARE_NEWLINE = b"550 5.5.2 A line ends in CR or LF alone: lines end in CR LF (RFC 5321 section 2.3.8)\r\n"
