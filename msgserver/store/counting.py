@@ -1,0 +1,31 @@
+"""Kept numbers: versions that go up by one, and totals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from msgserver.store.schema import counter
+
+
+def add(tx: Connection, name: str, amounts: Mapping[str, int], user_id: int = 0) -> None:
+    """Add to counters of one name, by their keys."""
+    rows = [{"name": name, "key": key, "user_id": user_id, "value": by} for key, by in sorted(amounts.items()) if by]
+    if not rows:
+        return
+    insert = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
+    added = insert(counter).values(rows)
+    tx.execute(
+        added.on_conflict_do_update(
+            index_elements=[counter.c.name, counter.c.key, counter.c.user_id],
+            set_={"value": counter.c.value + added.excluded.value},
+        )
+    )
+
+
+def bump(tx: Connection, name: str) -> None:
+    """Count a version up by one."""
+    add(tx, name, {"": 1})
