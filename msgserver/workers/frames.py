@@ -29,7 +29,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 class Unreadable(msgspec.Struct, frozen=True, tag=True):
     """This one could not be read, and why, in words for people. Its bytes are safe where they came from."""
 
-    reason: str
+    why: str
 
 
 class Returned(msgspec.Struct, frozen=True, tag=True):

@@ -99,7 +99,7 @@ class WorkerPool(Service):
         (said,) = await self._ask([question(function, seconds, payload)], seconds)
         if isinstance(said, Returned):
             return said.value
-        raise WorkFailed(_unreadable(said).reason)
+        raise WorkFailed(_unreadable(said).why)
 
     @property
     def waiting(self) -> int:
