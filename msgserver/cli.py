@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from msgserver.config import ConfigError, load, load_connectors, show
+from msgserver.config import Config, ConfigError, load, load_connectors, show
+from msgserver.records import Grant, Role, Viewer
+from msgserver.routing.passwords import hash_password, weakness
+from msgserver.store import logins, users
 from msgserver.store.backup import backup, restore
 from msgserver.store.door import StoreError, once
+from msgserver.store.edits import Refused
+
+ROLES = {role.value.replace(" ", "_"): role for role in Role}
 
 Act = Callable[[argparse.Namespace], int]
 
 
-class Refused(Exception):
-    """What cannot be done, in one line for the person at the terminal."""
+TERMINAL = Viewer(0, "command line", (Grant(Role.ADMINISTRATOR),))  # who may run us may administer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="msgserver", description="The command line beside the hub.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(of: argparse._SubParsersAction[argparse.ArgumentParser], name: str, act: Act, words: str):  # type: ignore[no-untyped-def]
-        added = of.add_parser(name, help=words, description=words)
+    def command(of: Any, name: str, act: Act, words: str) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = of.add_parser(name, help=words, description=words)
         default = os.environ.get("MSGSERVER_CONFIG", "var/msgserver.toml")
         added.add_argument("--config", metavar="F", type=Path, default=Path(default), help=f"default: {default}")
         added.set_defaults(act=act)
@@ -52,12 +60,28 @@ def _parser() -> argparse.ArgumentParser:
 
     command(commands, "init", _init, "write a first configuration where there is none, and print a setup link")
     command(commands, "check", _check, "read the configuration and say all that is wrong with it")
+    adding = command(_group(commands, "user", "those who log in"), "add", _add_user, "make a user")
+    adding.add_argument("name", metavar="NAME")
+    adding.add_argument("--role", required=True, choices=list(ROLES), metavar="R", help=", ".join(ROLES))
+    adding.add_argument("--password-file", required=True, type=Path, metavar="F", help="its first line; - is stdin")
+    adding = command(_group(commands, "token", "API tokens"), "add", _add_token, "make a token; it is the last word")
+    adding.add_argument("user", metavar="USER")
+    adding.add_argument("--name", default="command line", help="what it is for, shown in lists")
     command(commands, "upgrade", _upgrade, "bring the database up to date (a starting hub does so too)")
     saving = command(commands, "backup", _backup, "copy the whole hub into one file, while it runs (SQLite)")
     saving.add_argument("file", type=Path, metavar="FILE")
     putting = command(commands, "restore", _restore, "put a backup in the place of the database (SQLite)")
     putting.add_argument("file", type=Path, metavar="FILE")
     return parser
+
+
+def _group(commands: Any, name: str, words: str) -> Any:
+    return commands.add_parser(name, help=words, description=words).add_subparsers(metavar="COMMAND", required=True)
+
+
+def _store(config: Config) -> AbstractContextManager[Any]:
+    """One transaction, beside a hub that may be running."""
+    return once(config.store.full_url(), Path(config.hub.state))
 
 
 def _init(asked: argparse.Namespace) -> int:
@@ -73,6 +97,11 @@ def _init(asked: argparse.Namespace) -> int:
     state = Path(config.hub.state)
     if not state.exists():
         state.mkdir(parents=True, mode=0o700)
+    key = secrets.token_urlsafe(24)
+    with _store(config) as tx:
+        fresh = users.setup_token(tx, key)
+    if fresh:
+        print(f"Make the first administrator here, once:\n\n    {config.web.url.rstrip('/')}/setup?token={key}\n")
     return 0
 
 
@@ -87,9 +116,36 @@ def _check(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _add_user(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    file = sys.stdin if str(asked.password_file) == "-" else asked.password_file.open(encoding="utf-8")
+    with file:
+        password = file.readline().removesuffix("\n").removesuffix("\r")
+    weak = weakness(password, asked.name)
+    if weak:
+        raise Refused(f"The password in {asked.password_file} cannot be used. {weak}")
+    hashed = hash_password(password)
+    with _store(config) as tx:
+        made = users.create_user(tx, TERMINAL, asked.name, hashed, [Grant(ROLES[asked.role])], time.time())
+    print(f"Made {made.name}, {ROLES[asked.role].value}.")
+    return 0
+
+
+def _add_token(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    key = secrets.token_urlsafe(32)
+    with _store(config) as tx:
+        found = users.find_user(tx, asked.user)
+        if found is None:
+            raise Refused(f"There is no user named {asked.user}. Make one with: msgserver user add {asked.user}")
+        logins.create_token(tx, TERMINAL, found[0].id, asked.name, key, time.time())
+    print(f"A token of {found[0].name}, shown this once: {key}")
+    return 0
+
+
 def _upgrade(asked: argparse.Namespace) -> int:
     config = load(asked.config)
-    with once(config.store.full_url(), Path(config.hub.state)):
+    with _store(config):
         print("The database is up to date.")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from msgserver import cli
+from msgserver.records import Role
+from msgserver.routing.passwords import password_matches
+from msgserver.store import logins, users
+from msgserver.store.door import once
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +84,83 @@ def test_no_traceback_reaches_the_terminal(place: Path) -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def administrators(place: Path) -> int:
+    with once(f"sqlite:///{place}/var/msgserver.db") as tx:
+        return users.administrators(tx)
+
+
+def link(said: str) -> str:
+    found = re.search(r"^ +http://127\.0\.0\.1:8080/setup\?token=([\w-]{32})$", said, re.M)
+    assert found, said
+    return found[1]
+
+
+def test_init_prints_a_link_until_somebody_has_used_one(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init"]) == 0
+    first = link(capsys.readouterr().out)
+    assert cli.main(["init"]) == 0
+    second = link(capsys.readouterr().out)
+    with once(f"sqlite:///{place}/var/msgserver.db") as tx:
+        assert (users.setup_open(tx, first), users.setup_open(tx, second)) == (False, True)
+        users.set_up(tx, second, "ana", "hash", 0.0)
+    assert cli.main(["init"]) == 0
+    assert "/setup" not in capsys.readouterr().out
+
+
+def test_a_user_is_made_with_a_password_from_a_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init"]) == 0
+    (place / "word").write_text("thirty blue elephants\n")
+    assert cli.main(["user", "add", "Ana", "--role", "alert_sender", "--password-file", "word"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Made ana, alert sender."
+    with once(f"sqlite:///{place}/var/msgserver.db") as tx:
+        found = users.find_user(tx, "ana")
+    assert found is not None
+    assert [grant.role for grant in found[0].grants] == [Role.ALERT_SENDER]
+    assert password_matches(found[1], "thirty blue elephants")
+    assert administrators(place) == 0
+
+
+def test_a_second_user_of_that_name_and_a_weak_password_are_refused(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "word").write_text("thirty blue elephants\n")
+    (place / "weak").write_text("secret\n")
+    assert cli.main(["init"]) == 0
+    command = ["user", "add", "ana", "--role", "reader", "--password-file"]
+    assert cli.main([*command, "word"]) == 0
+    for file, words in {
+        "word": "already a user named ana",
+        "weak": "in weak cannot be used",
+        "gone": "gone: No such",
+    }.items():
+        capsys.readouterr()
+        assert cli.main([*command, file]) == 1
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+        assert "secret" not in said
+
+
+def test_a_token_is_the_last_word_and_kept_as_a_hash_only(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init"]) == 0
+    assert cli.main(["token", "add", "ana"]) == 1
+    assert "There is no user named ana" in capsys.readouterr().err
+    (place / "word").write_text("thirty blue elephants\n")
+    assert cli.main(["user", "add", "ana", "--role", "reader", "--password-file", "word"]) == 0
+    assert cli.main(["token", "add", "ana", "--name", "radio log"]) == 0
+    key = capsys.readouterr().out.split()[-1]
+    with once(f"sqlite:///{place}/var/msgserver.db") as tx:
+        found = logins.token(tx, key, 0.0)
+    assert found is not None
+    assert (found[0].name, found[1].name) == ("radio log", "ana")
+    assert key.encode() not in (place / "var/msgserver.db").read_bytes()
+
+
+@pytest.mark.parametrize("words", [[], ["user"], ["token", "add"], ["user", "add", "ana"], ["nonsense"]])
+def test_a_command_that_is_not_one_shows_how_it_is_used(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(words)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: msgserver")

@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from msgserver import config as configuration
+from msgserver.cli import ROLES
 from msgserver.config import HubSettings, RedisSettings, StoreSettings, WebSettings
 from tests.peers.programs import home, program
 
@@ -225,3 +226,10 @@ def test_every_key_of_the_sample_is_explained() -> None:
         if setting and setting[1] != "type" and not above and " # " not in line:
             bare.append(line)
     assert bare == []
+
+
+def test_the_operators_page_names_every_role() -> None:
+    page = (ROOT / "docs/operating.md").read_text()
+    listed = re.search(r"^Roles: (.*)\.$", page, re.M)
+    assert listed
+    assert re.findall(r"`(\w+)`", listed[1]) == list(ROLES)
