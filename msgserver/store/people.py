@@ -1,0 +1,291 @@
+"""People, groups and organisations with their addresses, and the addresses that asked for no more messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from msgserver.formats.tokens import fold
+from msgserver.message import Address
+from msgserver.records import Contact, Entity, EntityKind, Viewer
+from msgserver.store import audit, visible
+from msgserver.store.edits import Refused
+from msgserver.store.paging import Page, cursor, position, size
+from msgserver.store.schema import (
+    auth_user,
+    msg_log,
+    pe_contact,
+    pe_entity,
+    pe_membership,
+    pe_subscription,
+    suppression,
+    ticket,
+)
+from msgserver.store.search import escape
+
+ENTITY = [pe_entity.c[name] for name in Entity.__struct_fields__]
+_CONTACT = [pe_contact.c[name] for name in Contact.__struct_fields__]
+_CHANGEABLE = frozenset({"name", "language", "timezone", "comments"})
+
+
+def entity_from(row: Any) -> Entity:
+    """A row with the columns ``ENTITY`` as a record."""
+    values = {name: getattr(row, name) for name in Entity.__struct_fields__}
+    values["kind"] = EntityKind(row.kind)
+    return Entity(**values)
+
+
+def _contact(row: Any) -> Contact:
+    values = {name: getattr(row, name) for name in Contact.__struct_fields__}
+    values["preferred"] = bool(row.preferred)
+    return Contact(**values)
+
+
+# --- entities ----------
+
+
+def named_like(text: str) -> ColumnElement[bool]:
+    """Of pe_entity: a word of the name begins like the text, or an address holds it."""
+    folded = escape(fold(text))
+    bare = escape(text.strip().lower())
+    ways: list[ColumnElement[bool]] = [
+        exists(
+            select(pe_contact.c.id)
+            .where(pe_contact.c.entity_id == pe_entity.c.id, pe_contact.c.address.like(f"%{bare}%", escape="/"))
+            .correlate(pe_entity)
+        )
+    ]
+    if folded:
+        ways.append(pe_entity.c.name_folded.like(f"{folded}%", escape="/"))
+        ways.append(pe_entity.c.name_folded.like(f"% {folded}%", escape="/"))
+    return or_(*ways)
+
+
+def entities(
+    tx: Connection,
+    viewer: Viewer,
+    query: str = "",
+    kind: EntityKind | None = None,
+    cursor_word: str = "",
+    limit: int = 50,
+) -> Page[Entity]:
+    """Those that may be seen, by name; ``query`` finds the beginning of any word of the name, or part of an address."""
+    row = pe_entity.c
+    rows = select(*ENTITY, row.name_folded).where(visible.entities(viewer))
+    if kind is not None:
+        rows = rows.where(row.kind == kind.value)
+    if query.strip():
+        rows = rows.where(named_like(query))
+    after = position(cursor_word, str, int)
+    if after is not None:
+        name, last = after
+        rows = rows.where(row.name_folded >= name, or_(row.name_folded > name, row.id > last))
+    limit = size(limit)
+    found = list(tx.execute(rows.order_by(row.name_folded, row.id).limit(limit + 1)))
+    following = cursor(found[limit - 1].name_folded, found[limit - 1].id) if len(found) > limit else ""
+    return Page(tuple(entity_from(one) for one in found[:limit]), following)
+
+
+def entity(tx: Connection, viewer: Viewer, entity_id: int) -> Entity | None:
+    """One of them; None where there is none or the viewer may not see it."""
+    row = tx.execute(select(*ENTITY).where(pe_entity.c.id == entity_id, visible.entities(viewer))).one_or_none()
+    return None if row is None else entity_from(row)
+
+
+def entity_by_uid(tx: Connection, viewer: Viewer, uid: str) -> Entity | None:
+    """One of them by its outside name."""
+    row = tx.execute(select(*ENTITY).where(pe_entity.c.uid == uid, visible.entities(viewer))).one_or_none()
+    return None if row is None else entity_from(row)
+
+
+def create_entity(
+    tx: Connection,
+    actor: Viewer,
+    uid: str,
+    kind: EntityKind,
+    name: str,
+    now: float,
+    language: str = "",
+    timezone: str = "",
+    comments: str = "",
+) -> Entity:
+    """A new person, group or organisation.
+
+    Raises:
+        Refused: it has no name, or its uid is taken.
+    """
+    name = " ".join(name.split())[:200]
+    if not name:
+        raise Refused("Nothing was saved: give a name.")
+    if tx.scalar(select(pe_entity.c.id).where(pe_entity.c.uid == uid)) is not None:
+        raise Refused("Nothing was saved: this has been saved before.")
+    row = {"uid": uid, "kind": kind.value, "name": name, "name_folded": fold(name), "created_at": now}
+    row |= {"language": language, "timezone": timezone, "comments": comments}
+    made = tx.execute(insert(pe_entity).values(**row).returning(*ENTITY)).one()
+    audit.note(tx, actor, f"create {kind.value}", f"entity/{made.id}", {"name": name}, now)
+    return entity_from(made)
+
+
+def update_entity(tx: Connection, actor: Viewer, entity_id: int, changes: dict[str, str], now: float) -> Entity | None:
+    """Change name, language, timezone or comments; None where the actor may not see it.
+
+    Raises:
+        Refused: the name is empty.
+    """
+    before = entity(tx, actor, entity_id)
+    if before is None:
+        return None
+    values: dict[str, Any] = {key: value for key, value in changes.items() if key in _CHANGEABLE}
+    if "name" in values:
+        values["name"] = " ".join(values["name"].split())[:200]
+        values["name_folded"] = fold(values["name"])
+        if not values["name"]:
+            raise Refused("Nothing was saved: give a name.")
+    if not values:
+        return before
+    row = tx.execute(update(pe_entity).where(pe_entity.c.id == entity_id).values(**values).returning(*ENTITY)).one()
+    audit.note(tx, actor, f"change {before.kind.value}", f"entity/{entity_id}", {"fields": sorted(changes)}, now)
+    return entity_from(row)
+
+
+def remove_entity(tx: Connection, actor: Viewer, entity_id: int, now: float) -> bool:
+    """Take it away with its addresses, memberships and subscriptions; messages stay, by their addresses alone.
+
+    Raises:
+        Refused: a login belongs to it.
+    """
+    before = entity(tx, actor, entity_id)
+    if before is None:
+        return False
+    if tx.scalar(select(auth_user.c.id).where(auth_user.c.entity_id == entity_id, auth_user.c.active).limit(1)):
+        raise Refused(f"{before.name} was kept: there is a login for them. Switch the login off first.")
+    for table in (msg_log, ticket, auth_user):
+        tx.execute(update(table).where(table.c.entity_id == entity_id).values(entity_id=None))
+    either = or_(pe_membership.c.group_id == entity_id, pe_membership.c.member_id == entity_id)
+    tx.execute(delete(pe_membership).where(either))
+    tx.execute(delete(pe_subscription).where(pe_subscription.c.pr_pe_id == entity_id))
+    tx.execute(delete(pe_contact).where(pe_contact.c.entity_id == entity_id))
+    tx.execute(delete(pe_entity).where(pe_entity.c.id == entity_id))
+    audit.note(tx, actor, f"remove {before.kind.value}", f"entity/{entity_id}", {"name": before.name}, now)
+    return True
+
+
+# --- addresses ----------
+
+
+def contacts(tx: Connection, viewer: Viewer, entity_id: int) -> list[Contact]:
+    """All addresses of one entity, the preferred first."""
+    return contacts_of(tx, viewer, [entity_id]).get(entity_id, [])
+
+
+def contacts_of(tx: Connection, viewer: Viewer, entity_ids: Iterable[int]) -> dict[int, list[Contact]]:
+    """The addresses of several; those without any are not in the answer."""
+    row = pe_contact.c
+    rows = select(*_CONTACT).where(row.entity_id.in_(list(entity_ids)))
+    if not visible.whole_log(viewer):
+        rows = rows.join(pe_entity, pe_entity.c.id == row.entity_id).where(visible.entities(viewer))
+    found: dict[int, list[Contact]] = {}
+    for one in tx.execute(rows.order_by(row.preferred.desc(), row.id)):
+        found.setdefault(one.entity_id, []).append(_contact(one))
+    return found
+
+
+def contact(tx: Connection, viewer: Viewer, contact_id: int) -> Contact | None:
+    """One address; None where the viewer may not see whose it is."""
+    rows = select(*_CONTACT).join(pe_entity, pe_entity.c.id == pe_contact.c.entity_id)
+    row = tx.execute(rows.where(pe_contact.c.id == contact_id, visible.entities(viewer))).one_or_none()
+    return None if row is None else _contact(row)
+
+
+def add_contact(
+    tx: Connection,
+    actor: Viewer,
+    entity_id: int,
+    address: Address,
+    now: float,
+    verified: bool = False,
+    preferred: bool = False,
+) -> Contact | None:
+    """Give an entity an address; what came from it before, from nobody known, is theirs now. Again is harmless."""
+    if entity(tx, actor, entity_id) is None:
+        return None
+    uri = str(address)
+    row = {"entity_id": entity_id, "scheme": address.scheme, "address": uri, "created_at": now}
+    write = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
+    fresh = write(pe_contact).values(verified_at=now if verified else None, **row).on_conflict_do_nothing()
+    if tx.execute(fresh).rowcount:
+        for table, column in ((msg_log, msg_log.c.sender), (ticket, ticket.c.address)):
+            tx.execute(update(table).where(column == uri, table.c.entity_id.is_(None)).values(entity_id=entity_id))
+        audit.note(tx, actor, "add address", f"entity/{entity_id}", {"address": uri}, now)
+    here = tx.scalar(select(pe_contact.c.id).where(pe_contact.c.entity_id == entity_id, pe_contact.c.address == uri))
+    assert here is not None
+    if preferred:
+        prefer(tx, actor, here, now)
+    return contact(tx, actor, here)
+
+
+def prefer(tx: Connection, actor: Viewer, contact_id: int, now: float) -> Contact | None:
+    """Make this address the one to use first."""
+    chosen = contact(tx, actor, contact_id)
+    if chosen is None:
+        return None
+    row = pe_contact.c
+    tx.execute(update(pe_contact).where(row.entity_id == chosen.entity_id).values(preferred=row.id == contact_id))
+    audit.note(tx, actor, "prefer address", f"entity/{chosen.entity_id}", {"address": chosen.address}, now)
+    return contact(tx, actor, contact_id)
+
+
+def verify(tx: Connection, actor: Viewer, contact_id: int, verified: bool, now: float) -> Contact | None:
+    """Say that an address is truly theirs (or that nobody knows), and that it no longer bounces."""
+    chosen = contact(tx, actor, contact_id)
+    if chosen is None:
+        return None
+    values = {"verified_at": now if verified else None, "bouncing_at": None, "bounce_words": ""}
+    tx.execute(update(pe_contact).where(pe_contact.c.id == contact_id).values(**values))
+    detail = {"address": chosen.address, "verified": verified}
+    audit.note(tx, actor, "verify address", f"entity/{chosen.entity_id}", detail, now)
+    return contact(tx, actor, contact_id)
+
+
+def remove_contact(tx: Connection, actor: Viewer, contact_id: int, now: float) -> bool:
+    """Take an address off its entity."""
+    chosen = contact(tx, actor, contact_id)
+    if chosen is None:
+        return False
+    tx.execute(delete(pe_contact).where(pe_contact.c.id == contact_id))
+    audit.note(tx, actor, "remove address", f"entity/{chosen.entity_id}", {"address": chosen.address}, now)
+    return True
+
+
+def who(tx: Connection, addresses: Sequence[Address | str]) -> dict[str, Entity]:
+    """Whose addresses these are, by the address as a URI: who had it first counts, unknown ones are left out."""
+    uris = sorted({str(address) for address in addresses})
+    rows = select(*ENTITY, pe_contact.c.address).join(pe_contact, pe_contact.c.entity_id == pe_entity.c.id)
+    found: dict[str, Entity] = {}
+    for row in tx.execute(rows.where(pe_contact.c.address.in_(uris)).order_by(pe_contact.c.id)):
+        found.setdefault(row.address, entity_from(row))
+    return found
+
+
+# --- STOP ----------
+
+
+def suppress(tx: Connection, address: str, why: str, now: float) -> bool:
+    """Send nothing more to an address, across everything. True where that is new."""
+    write = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
+    return tx.execute(write(suppression).values(address=address, why=why, at=now).on_conflict_do_nothing()).rowcount > 0
+
+
+def unsuppress(tx: Connection, address: str, now: float) -> bool:  # noqa: ARG001 -- as all units that edit
+    """Send to it again. True where it had been stopped."""
+    return tx.execute(delete(suppression).where(suppression.c.address == address)).rowcount > 0
+
+
+def suppressed(tx: Connection, addresses: Iterable[str]) -> dict[str, str]:
+    """Those of the addresses to which nothing may be sent, with why."""
+    rows = select(suppression.c.address, suppression.c.why).where(suppression.c.address.in_(list(addresses)))
+    return {row.address: row.why for row in tx.execute(rows)}
