@@ -173,7 +173,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     forward: bool = True  # False: loop guard stopped it; logged, tagged, copied to nobody
     trust: str = ""
     trouble: tuple[str, ...] = ()
-    search: tuple[str, ...] = ()  # tokens of sender, subject, body, out of formats.search
+    search: tuple[str, ...] = ()  # tokens out of formats.search.index: sender, recipients, subject, body
     rules_version: int = 0
 
 

@@ -28,7 +28,18 @@ from msgserver.formats.query import (
 from msgserver.formats.tokens import MOST, fold, tokens
 from msgserver.records import Direction, Priority
 
-__all__ = ["Query", "Searchable", "Tree", "index", "marked", "matches", "parse", "personal", "spellings"]
+__all__ = [
+    "Query",
+    "Searchable",
+    "Tree",
+    "index",
+    "index_tokens",
+    "marked",
+    "matches",
+    "parse",
+    "personal",
+    "spellings",
+]
 
 
 class Searchable(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,16 +71,19 @@ class Searchable(msgspec.Struct, frozen=True, kw_only=True):
 
 def index(sender: str, sender_name: str, recipients: Iterable[str], subject: str, body: str) -> tuple[str, ...]:
     """The tokens under which a message is found: store them in this order. Addresses are URIs."""
-    found: list[str] = []
     people = " ".join(address.partition(":")[2] for address, _ in zip(recipients, range(100), strict=False))
-    for where, text, most in (
-        ("from", f"{sender_name} {sender.partition(':')[2]}", 50),
-        ("to", people, 300),
-        ("subject", subject, 200),
-    ):
-        mark = MARKS[where]
-        found.extend([mark + token for token in tokens(text)[:most]])
-    found.extend(tokens(body))
+    named = tokens(f"{sender_name} {sender.partition(':')[2]}")
+    return index_tokens(named, tokens(people), tokens(subject), tokens(body))
+
+
+def index_tokens(
+    sender: Sequence[str], recipients: Sequence[str], subject: Sequence[str], body: Sequence[str]
+) -> tuple[str, ...]:
+    """The same of parts that are cut into tokens already: sender is name and address."""
+    found = [MARKS["from"] + token for token in sender[:50]]
+    found += [MARKS["to"] + token for token in recipients[:300]]
+    found += [MARKS["subject"] + token for token in subject[:200]]
+    found += body
     return tuple(found[:MOST])
 
 

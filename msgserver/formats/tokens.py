@@ -5,14 +5,13 @@ every script to ASCII, and scripts that write without spaces (Han, kana, Hangul,
 overlapping pairs with the last sign once more on its own, so that any piece of such a text is found.
 
 A token is made of ASCII letters and digits and of signs beyond ASCII only: FTS5 with ``tokenize = 'ascii'`` takes
-the joined tokens apart exactly as they are here, and :func:`tsvector` writes them for PostgreSQL with positions.
+tokens joined by spaces apart exactly as they are here.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
 
 MOST = 8_000  # tokens kept of one text; PostgreSQL counts positions up to 16,383
 LONGEST = 64  # characters kept of one token
@@ -134,16 +133,3 @@ def phrase(text: str) -> tuple[tuple[str, ...], bool]:
 def fold(text: str) -> str:
     """A name as it is compared and sorted: folded words, one space between."""
     return " ".join(_words(text))[:500]
-
-
-def tsvector(words: Sequence[str]) -> str:
-    """Tokens as the text of a PostgreSQL ``tsvector``, with their positions (cast it: ``CAST(:x AS tsvector)``)."""
-    places: dict[str, list[int]] = {}
-    for place, word in enumerate(words, 1):
-        places.setdefault(word, []).append(place)
-    return " ".join(f"'{word}':{','.join(map(str, at[:255]))}" for word, at in places.items())
-
-
-def fts5(words: Sequence[str]) -> str:
-    """Tokens as the text of one row of an FTS5 table with ``tokenize = 'ascii'``."""
-    return " ".join(words)
