@@ -1,0 +1,117 @@
+"""Which conversation an arrival belongs to, as far as its own words tell: signed tokens and hints.
+
+A token is ``42.k7f3qz5hwa``: the ticket's number and a keyed hash of it, so that nobody can write himself into another
+person's ticket by guessing. Outgoing mail carries it as a plus-address (``hub+42.k7f3qz5hwa@hub.example``), chat in
+its thread. The store makes the choice (DESIGN, Which ticket); this module only reads the hints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+from base64 import b32encode
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgserver.message import Address, Arrival
+from msgserver.records import Hints
+
+CHAT_WINDOW = 72 * 3600.0  # seconds; an answer by text belongs to the newest ticket with traffic in this time
+_DIGITS = 10  # of base32: 50 bits
+_TOKEN = re.compile(rf"(\d{{1,12}})\.[a-z2-7]{{{_DIGITS}}}")
+_SUBJECT_TAG = re.compile(r"\[#(\d{1,12})(?:\.\d{1,6})?\]")
+_LEADING_TAG = re.compile(r"\s*#(\d{1,12})(?:\.\d{1,6})?(?=$|[\s,:;.!?-])")
+_MOST_REFERENCES = 30
+
+
+class Tokens:
+    """Signs the numbers of tickets and knows its own signature again."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < 16:
+            raise ValueError("the key of the tokens must have at least 16 bytes")
+        self._key = key
+
+    @classmethod
+    def kept_in(cls, directory: Path) -> Tokens:
+        """Use the key kept in a directory; the first time, make one that only its owner can read.
+
+        Raises:
+            OSError: it can neither be read nor written.
+        """
+        path = directory / "token.key"
+        try:
+            return cls(path.read_bytes())
+        except FileNotFoundError:
+            pass
+        fresh = directory / f".token.key.{os.getpid()}"
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(fresh, path)  # never over a key that another process has made meanwhile
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+        return cls(path.read_bytes())
+
+    def sign(self, ticket_id: int) -> str:
+        """The token of a ticket."""
+        number = str(ticket_id)
+        digest = hmac.digest(self._key, b"ticket " + number.encode(), hashlib.sha256)
+        return f"{number}.{b32encode(digest)[:_DIGITS].decode().lower()}"
+
+    def ticket(self, token: str) -> int | None:
+        """The ticket that a token names; None where the signature is not ours."""
+        found = _TOKEN.fullmatch(token.strip().lower())
+        if found is None or not hmac.compare_digest(found.group(), self.sign(int(found.group(1)))):
+            return None
+        return int(found.group(1))
+
+
+def plus_word(address: Address) -> str:
+    """What stands after the plus of a mail address: ``42.k7f3`` of ``hub+42.k7f3@hub.example``, or ""."""
+    if address.scheme != "mailto":
+        return ""
+    return address.value.rpartition("@")[0].partition("+")[2]
+
+
+def token_in(tokens: Tokens, recipients: Iterable[Address], words: Iterable[str] = ()) -> int | None:
+    """The ticket named by the first valid token among plus-addresses and other ``words``."""
+    for word in (*map(plus_word, recipients), *words):
+        if word and (ticket := tokens.ticket(word)) is not None:
+            return ticket
+    return None
+
+
+def mail_hints(
+    tokens: Tokens,
+    recipients: Iterable[Address],
+    in_reply_to: str,
+    references: tuple[str, ...],
+    subject: str,
+) -> Hints:
+    """The hints of a mail. ``references`` are oldest first, as in the header; the hints have the nearest first."""
+    nearest = dict.fromkeys(filter(None, (in_reply_to, *reversed(references))))
+    found = _SUBJECT_TAG.search(subject)
+    return Hints(
+        token=token_in(tokens, recipients),
+        references=tuple(nearest)[:_MOST_REFERENCES],
+        subject_tag=int(found.group(1)) if found else None,
+        window=0.0,
+    )
+
+
+def text_hints(tokens: Tokens, arrival: Arrival) -> Hints:
+    """The hints of a text message or chat: a token where its wire keeps one, a leading ``#42``, else the last talk."""
+    found = _LEADING_TAG.match(arrival.text or "")
+    return Hints(
+        token=token_in(tokens, arrival.recipients, (arrival.facts.get("thread", ""),)),
+        references=(arrival.in_reply_to,) if arrival.in_reply_to else (),
+        subject_tag=int(found.group(1)) if found else None,
+        window=CHAT_WINDOW,
+    )
