@@ -54,6 +54,7 @@ class Prosody:
     def __init__(self, directory: Path, authority: Authority | None, *, managed: bool = True) -> None:
         self.directory = directory
         self.port = free_port()
+        self.people: list[Person] = []
         self.ca = authority.ca if authority else None
         certificate = ""
         if authority is not None:
@@ -98,7 +99,14 @@ class Prosody:
     def person(self, user: str) -> Person:
         """Somebody with an account, signing in with slixmpp; ``leave`` ends it."""
         self.account(user)
-        return Person(self, user)
+        self.people.append(Person(self, user))
+        return self.people[-1]
+
+    def stop(self) -> None:
+        """Send everybody home and stop the server."""
+        for person in self.people:
+            person.leave()
+        self.program.stop()
 
 
 class Person:
@@ -137,6 +145,8 @@ class Person:
 
     def leave(self) -> None:
         """End the process."""
+        if self._process.returncode is not None:
+            return
         self._process.kill()
         self._process.wait()
         self._reader.join(5)
@@ -164,7 +174,7 @@ def make_prosody(authority: Authority) -> Iterator[MakeProsody]:
             yield make
         finally:
             for server in servers:
-                server.program.stop()
+                server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +184,7 @@ def _prosody_server(authority: Authority) -> Iterator[Prosody]:
         try:
             yield server
         finally:
-            server.program.stop()
+            server.stop()
 
 
 @pytest.fixture

@@ -88,5 +88,5 @@ class Line:
             ping_timeout=settings.ping_timeout,
         )
         for one in handlers():
-            session.addHandler(one)
+            one.setHandlerParent(session)
         return session

@@ -15,7 +15,7 @@ from twisted.words.protocols.jabber import xmlstream
 from twisted.words.protocols.jabber.error import StreamError
 from twisted.words.xish import domish
 
-from msgserver.connector import PermanentFailure, TemporaryFailure, Unknown
+from msgserver.connector import NotConnected, PermanentFailure, TemporaryFailure, Unknown
 from msgserver.protocols.xmpp.stanzas import NS_CLIENT, bare_of, read_error
 from msgserver.protocols.xmpp.stream import BotAuthenticator, GuardedStream, StreamFactory
 from msgserver.protocols.xmpp.tally import Incoming, Outgoing
@@ -136,14 +136,14 @@ class Session(StreamManager):  # type: ignore[misc]
         if self._next_ping is not None and self._next_ping.active():
             self._next_ping.cancel()
         self._pings.clear()
-        self._outgoing.lost(Unknown(f"the line broke before {self._authenticator.jid.host} had confirmed it"))
-        self._pending.clear()
         if not self.ready.called:
             self.ready.errback(trouble)
         self._over = trouble
         mourners, self._mourners = self._mourners, []
-        for one in mourners:
+        for one in mourners:  # before those whose messages are in doubt: nobody shall write to a dead line
             one.callback(trouble)
+        self._outgoing.lost(Unknown(f"the line broke before {self._authenticator.jid.host} had confirmed it"))
+        self._pending.clear()
 
     def ended(self) -> Deferred[BaseException]:
         """Fires with the reason when the line is gone; never fails by itself."""
@@ -191,7 +191,10 @@ class Session(StreamManager):  # type: ignore[misc]
         Raises:
             Unknown: the line broke before the server confirmed.
             PermanentFailure, TemporaryFailure: the server sent it back.
+            NotConnected: the line is gone already; nothing was written.
         """
+        if not self._initialized:
+            raise NotConnected("the line has just broken")
         sent = _Sent(refused=Deferred(), size=len(message.toXml().encode()))
         self._pending[message["id"]] = sent
         largest = max(one.size for one in self._pending.values())

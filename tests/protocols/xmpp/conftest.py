@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor, task
+from twisted.internet.defer import Deferred
 
 from msgserver.message import Address, Envelope
 from msgserver.protocols.xmpp import Settings
 from msgserver.protocols.xmpp.connector import XMPPConnector
 from msgserver.settings import Secret
 from tests.fakes import FakeHub
+from tests.protocols.xmpp.proxy import Proxy
 
 
 def settings_of(server: Any, user: str = "hub", **more: Any) -> Settings:
@@ -63,3 +65,17 @@ def run(hub: FakeHub) -> Iterator[Callable[[Settings], XMPPConnector]]:
     for connector in running:
         if connector.running:
             pytest_twisted.blockon(connector.stopService())
+
+
+@pytest.fixture
+def proxy_to() -> Iterator[Callable[[int], Proxy]]:
+    """Call it with a port for a proxy in front of it."""
+    proxies: list[Proxy] = []
+
+    def make(port: int) -> Proxy:
+        proxies.append(Proxy(port))
+        return proxies[-1]
+
+    yield make
+    for proxy in proxies:
+        pytest_twisted.blockon(Deferred.fromCoroutine(proxy.stop()))
