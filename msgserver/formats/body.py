@@ -118,9 +118,9 @@ class Body:
         content, trouble = piece.content()
         self.note(trouble)
         html = piece.type == "text/html"
-        most = 4 * (self.limits.text_length if not html else 2 * self.limits.html_length)
+        most = 2 * self.limits.html_length if html else 4 * self.limits.text_length
         if len(content) > most:
-            content = content[:most]
+            content = _shorter(content, most)
             self.complete = False
             self.note("the text is too long: its beginning is shown")
         label = piece.names.get("charset", "")
@@ -132,6 +132,7 @@ class Body:
         if html:
             self.words.append((None, text))
             return
+        text = text[: self.limits.text_length + 1]
         if piece.names.get("format", "").lower() == "flowed":
             text = unflow(text, piece.names.get("delsp", "").lower() == "yes")
         if text.startswith("-----BEGIN PGP ") or "\n-----BEGIN PGP " in text:
@@ -196,6 +197,14 @@ class Body:
         inner.walk(root)
         said = "\n\n".join(filter(None, (inner.text().strip(), *inner.forwards)))
         self.forwards.append(f"{_heading(root)}\n\n{said}".rstrip())
+
+
+def _shorter(content: bytes, most: int) -> bytes:
+    """The beginning of a content, not cut within a character where words or lines can be told apart."""
+    edge = max(content.rfind(b"\n", most - 1_000, most), content.rfind(b" ", most - 1_000, most)) + 1 or most
+    while edge and edge > most - 4 and content[edge : edge + 1] >= b"\x80":
+        edge -= 1
+    return content[:edge]
 
 
 def _heading(root: Piece) -> str:

@@ -9,6 +9,7 @@ _MOST = 1_000_000  # characters looked at
 # A tag's end: quoted attribute values may hold ">". The window keeps an unclosed quote from costing the rest each time.
 _TAG_REST = re.compile(r"[^>\"']*+(?:=\s*+(?:\"[^\"]*+\"|'[^']*+')[^>\"']*+|[\"'][^>\"']*+)*+>")
 _WINDOW = 4_000
+_MARKUP = re.compile(r"<[a-zA-Z/!?]")
 _NAME = re.compile(r"/?[a-zA-Z][a-zA-Z0-9:]{0,30}")
 _HUGE_NUMBER = re.compile(r"&#(?:[xX][0-9a-fA-F]{7,}|[0-9]{8,});?")
 _SPACE = re.compile(r"[ \t\n\r\f\v\xa0]+")
@@ -92,10 +93,11 @@ def html_to_text(html: str) -> str:
     page = _Page()
     at, end = 0, len(html)
     while at < end:
-        open_ = html.find("<", at)
-        if open_ < 0:
+        found = _MARKUP.search(html, at)
+        if not found:
             page.write(html[at:])
             break
+        open_ = found.start()
         if open_ > at:
             page.write(html[at:open_])
         at = _markup(html, open_, end, page)
@@ -126,15 +128,15 @@ def _markup(html: str, at: int, end: int, page: _Page) -> int:
 
 
 def _other_markup(html: str, at: int, end: int, page: _Page) -> int:
-    """A comment, a declaration, or a ``<`` that is just a character."""
+    """A comment, a declaration, or what is no markup after all."""
     if html.startswith("<!--", at):
         close = html.find("-->", at + 4)
         return close + 3 if close >= 0 else end
     if html.startswith(("<!", "<?", "</"), at):
         close = html.find(">", at)
         return close + 1 if close >= 0 else end
-    page.write("<")
-    return at + 1
+    page.write(html[at : at + 2])
+    return at + 2
 
 
 _CLOSERS = {name: re.compile(f"</{name}[^>]{{0,200}}>", re.IGNORECASE) for name in _SKIPPED}

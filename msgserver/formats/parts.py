@@ -16,7 +16,7 @@ from msgserver.formats.reading import ReadingLimits
 
 # Lines that begin like a delimiter and are none cost time: a mail has no honest use for more of them than this.
 _DASHED = re.compile(rb"^--([!-~]{4,70}?)(?:--)?[ \t]*\r?$", re.MULTILINE)
-_MOST_LOOKALIKES = 1_000_000
+_MOST_LOOKALIKES = 500_000
 
 
 class Piece:
@@ -97,18 +97,13 @@ def _cut_body(root: Piece, limits: ReadingLimits, troubles: list[str]) -> bool:
     keys = [_key(root)]
     complete = True
     leaf: Piece | None = None
-    count = lookalikes = 0
-    while (at := _next_dashes(raw, at, end)) >= 0:
-        edge = _before(raw, at)
-        stop = raw.find(b"\n", at, end)
-        level, closing = _level(raw[at + 2 : min(stop if stop >= 0 else end, at + 300)].rstrip(), keys)
-        at = stop + 1 if stop >= 0 else end
+    count = 0
+    patience = _MOST_LOOKALIKES
+    while True:
+        edge, level, closing, at, patience = _delimiter(raw, at, end, keys, patience)
         if level < 0:
-            lookalikes += len(keys)
-            if lookalikes > _MOST_LOOKALIKES:
-                troubles.append("too many lines that look like boundaries: the rest was not read")
-                return False
-            continue
+            troubles.append("the last boundary is missing" if patience > 0 else "too many lines look like boundaries")
+            return complete and patience > 0
         for inner in [*open_[level + 1 :], *([leaf] if leaf else [])]:
             inner.where = (inner.where[0], max(inner.where[0], edge))
         leaf = None
@@ -117,10 +112,10 @@ def _cut_body(root: Piece, limits: ReadingLimits, troubles: list[str]) -> bool:
             return complete
         if closing:
             continue
-        if count >= limits.parts:
+        count += 1
+        if count > limits.parts:
             troubles.append(f"more than {limits.parts} parts: the rest was not read")
             return False
-        count += 1
         child, at, trouble = _child(open_[level], raw, at, end, limits)
         if child.type.startswith("multipart/") and child.names.get("boundary") and child.depth < limits.depth:
             open_.append(child)
@@ -132,8 +127,29 @@ def _cut_body(root: Piece, limits: ReadingLimits, troubles: list[str]) -> bool:
                 trouble = trouble or f"multiparts nested deeper than {limits.depth}, or without a boundary: not opened"
         if trouble and trouble not in troubles and len(troubles) < 20:
             troubles.append(trouble)
-    troubles.append("the last boundary is missing")
-    return complete
+
+
+def _delimiter(raw: bytes, at: int, end: int, keys: list[bytes], patience: int) -> tuple[int, int, bool, int, int]:
+    """Find the next line that delimits one of the open multiparts.
+
+    Returns:
+        where the part before it ends, the level it belongs to (-1: there is none), whether it closes that level, where
+        the next line begins, and how much patience with lines that only look like it is left.
+    """
+    starts = tuple(keys)
+    while patience > 0 and (at := _next_dashes(raw, at, end)) >= 0:
+        if not raw.startswith(starts, at + 2):
+            patience -= 1
+            at += 2
+            continue
+        stop = raw.find(b"\n", at, end)
+        level, closing = _level(raw[at + 2 : min(stop if stop >= 0 else end, at + 300)].rstrip(), keys)
+        after = stop + 1 if stop >= 0 else end
+        if level >= 0:
+            return _before(raw, at), level, closing, after, patience
+        patience -= 10
+        at = after
+    return end, -1, False, end, patience
 
 
 def _key(piece: Piece) -> bytes:
@@ -178,6 +194,7 @@ def _before(raw: bytes, index: int) -> int:
 
 # -- transfer encodings: RFC 2045 section 6
 
+_MOST_UU_LINES = 600_000  # 27 MB
 _UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} .*$", re.MULTILINE)
 
 
@@ -205,7 +222,8 @@ def _uudecode(raw: bytes) -> tuple[bytes, str]:
     if not begin:
         return raw, "uuencoded without a beginning"
     out: list[bytes] = []
-    for line in raw[begin.end() :].splitlines()[1:]:
+    for line in raw[begin.end() :].split(b"\n", _MOST_UU_LINES)[1:-1]:
+        line = line.rstrip(b"\r")
         if line.strip() == b"end":
             break
         try:

@@ -35,6 +35,8 @@ _STYLES = {
 _SKIPPED = {"script", "style", "title", "head", "template", "noscript", "svg", "math", "object", "iframe"}
 # Marks an image that is not to be fetched while nh3 writes the page; no input can hold it.
 _BLOCKED = "\ue0fe"
+# Stands for a no-break space meanwhile: nh3 takes quadratic time for many of them in one text.
+_NO_BREAK = "\ue0fd"
 _FETCHING = re.compile(r"url|image|expression|import|@|\\|/\*", re.IGNORECASE)
 _ELEMENT = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 # Elements without an end, or whose end HTML lets people leave out: they make no depth.
@@ -72,7 +74,7 @@ def safe_html(html: str, length: int = 512 * 1024, most_depth: int = 300) -> str
     import nh3  # noqa: PLC0415 - only mails with HTML pay for it
 
     out = nh3.clean(
-        html.replace(_BLOCKED, ""),
+        html.replace(_BLOCKED, "").replace(_NO_BREAK, "").replace("\xa0", _NO_BREAK),
         tags=_TAGS,
         clean_content_tags=_SKIPPED,
         attributes=_ATTRIBUTES,
@@ -83,7 +85,7 @@ def safe_html(html: str, length: int = 512 * 1024, most_depth: int = 300) -> str
         filter_style_properties=_STYLES,
         strip_comments=True,
     )
-    return out.replace(f' src="{_BLOCKED}', ' data-blocked-src="').strip()
+    return out.replace(f' src="{_BLOCKED}', ' data-blocked-src="').replace(_NO_BREAK, "&nbsp;").strip()
 
 
 def _attribute(_tag: str, name: str, value: str) -> str | None:

@@ -77,7 +77,7 @@ def charset(label: str) -> str | None:
     name = _MEANT.get(name, name)
     try:
         codec = codecs.lookup(name).name
-        b"".decode(codec)
+        b"a".decode(codec, "replace")
     except (LookupError, ValueError, UnicodeError):
         return None
     return None if codec.replace("-", "_") in _REFUSED else codec
