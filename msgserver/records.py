@@ -482,3 +482,44 @@ class ConnectorRow(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     last_in: float | None = None
     last_out: float | None = None
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of a resource type. ``kind``: text, number, date, choice or contact."""
+
+    name: str
+    label: str
+    kind: str = "text"
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+
+class ResourceType(msgspec.Struct, frozen=True, kw_only=True):
+    """What messages can be about: incidents, projects, ..."""
+
+    name: str
+    label: str
+    fields: tuple[Field, ...] = ()
+    built_in: bool = False
+
+
+class ResourceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One record of a resource type; tags name it by ``uid``."""
+
+    id: int
+    uid: str
+    resource: str
+    name: str
+    code: str
+    comments: str
+    status: str
+    fields: dict[str, str]
+    aliases: tuple[str, ...]
+    url: str
+    latitude: float | None
+    longitude: float | None
+    parent_id: int | None
+    version: int
+    created_by: int | None
+    created_at: float
+    changed_at: float
