@@ -182,3 +182,26 @@ def _unnest(table: Table, columns: tuple[str, ...], skip: bool) -> tuple[str, tu
     floats = tuple(place for place, kind in enumerate(types) if isinstance(kind, Double))
     sql = f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({values}){end}"
     return sql, floats
+
+
+def index(tx: Connection, items: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Put messages' search tokens (out of formats.tokens, already folded) into the index, under their ids."""
+    items = [(message_id, words) for message_id, words in items if words]
+    if not items:
+        return
+    if is_sqlite(tx):
+        rows = [(message_id, " ".join(words)) for message_id, words in items]
+        _insert_sqlite(raw(tx), "msg_search", ("rowid", "tokens"), rows, False)
+        return
+    vectors = [(message_id, _tsvector(words)) for message_id, words in items]
+    raw(tx).execute(
+        "UPDATE msg_log SET search = r.v::tsvector FROM unnest(%s::bigint[], %s::text[]) AS r(id, v)"
+        " WHERE msg_log.id = r.id",
+        [list(column) for column in zip(*vectors, strict=True)],
+    )
+
+
+def _tsvector(words: Sequence[str]) -> str:
+    """Tokens with their places, as PostgreSQL writes them; it knows no place beyond 16,383, nor long words."""
+    quoted = (word[:500].replace("\\", "\\\\").replace("'", "''") for word in words[:100_000] if word)
+    return " ".join(f"'{word}':{min(place, 16383)}" for place, word in enumerate(quoted, 1))

@@ -173,7 +173,7 @@ class GroupWriter:
                 assert error is not None
                 broken = disconnected(error)
                 tx = _put_away(tx, broken)
-                if lost or not (broken and self._pause(attempt)) and not (repeatable(error) and len(jobs) == 1):
+                if lost or (not (broken and self._pause(attempt)) and not (repeatable(error) and len(jobs) == 1)):
                     break
         assert error is not None
         worded = in_words(error)

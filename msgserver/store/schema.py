@@ -255,7 +255,7 @@ msg_delivery_part = Table(
     Column("attempt", Integer, nullable=False),
     _text("state", "sent"),
     _time("at"),
-    Index("ix_msg_delivery_part_wire", "connector", "wire_id"),
+    Index("ix_msg_delivery_part_wire", "wire_id", "connector"),
 )
 
 msg_delivery_event = Table(
@@ -279,7 +279,7 @@ report_waiting = Table(  # a report that came before its send was settled, kept 
     _text("ref"),
     Column("report", Text, nullable=False),
     _time("at"),
-    Index("ix_report_waiting_wire", "connector", "wire_id"),
+    Index("ix_report_waiting_wire", "wire_id", "connector"),
 )
 
 # --- conversations ----------

@@ -1,0 +1,234 @@
+"""A lane takes what is due: claimed and committed before a byte goes out, with all that rendering needs.
+
+``next_attempt`` says when a delivery is due (quiet hours move it); while claimed, when the claim's lease ends. What has
+expired, asked for no more messages, or lies in its receiver's quiet hours is put aside instead of claimed; urgent ones
+are sent in quiet hours too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from msgserver.message import Attachment
+from msgserver.records import Claimed, Priority
+from msgserver.store import blobs, bulk
+from msgserver.store.groups import place
+from msgserver.store.schema import msg_attachment, msg_delivery_event
+
+LEASE = 300.0  # seconds; a claim older than that was lost, whatever its node says
+
+_DUE = bulk.Statement(
+    """
+    WITH due AS MATERIALIZED (
+      SELECT id FROM msg_delivery_status
+      WHERE connector = :connector AND state = 'pending' AND next_attempt <= :now
+        AND NOT EXISTS (SELECT 1 FROM connector_status s WHERE s.name = :connector AND s.paused)
+      ORDER BY priority DESC, next_attempt, id LIMIT :limit {skip_locked}
+    )
+    SELECT d.id AS id, d.attempt AS attempt, d.address AS address, COALESCE(e.name, '') AS to_name,
+      d.priority AS priority, d.expires AS expires, d.why AS why, d.message_id AS message_id, m.uid AS uid,
+      d.ticket_id AS ticket_id, m.number AS number, m.direction AS direction, m.subject AS subject, m.body AS body,
+      m.html AS html, m.sender AS sender, m.sender_name AS sender_name, m.connector AS source,
+      COALESCE(ue.name, u.name, '') AS author, m.automatic AS automatic, m.received_at AS received_at,
+      CASE WHEN d.address LIKE 'sms:%' THEN NULL ELSE CAST((
+        SELECT {gather}(w) FROM (SELECT w FROM (
+          SELECT l.wire_message_id AS w, l.number AS n,
+            CASE WHEN l.wire_message_id = m.in_reply_to THEN 1 ELSE 0 END AS answered
+          FROM msg_log l WHERE l.ticket_id = d.ticket_id AND l.number < m.number AND l.wire_message_id <> ''
+          UNION ALL
+          SELECT p.wire_id, l.number, 0 FROM msg_log l
+          JOIN msg_delivery_status o ON o.message_id = l.id AND o.address = d.address
+          JOIN msg_delivery_part p ON p.delivery_id = o.id
+          WHERE l.ticket_id = d.ticket_id AND l.number < m.number
+        ) AS told ORDER BY answered DESC, n DESC LIMIT 20) AS newest
+      ) AS text) END AS refs,
+      (SELECT count(*) FROM msg_attachment a WHERE a.message_id = m.id) AS attached,
+      EXISTS (SELECT 1 FROM suppression x WHERE x.address = d.address) AS stopped,
+      COALESCE(s.quiet_from, e.quiet_from) AS quiet_from, COALESCE(s.quiet_until, e.quiet_until) AS quiet_until,
+      COALESCE(e.timezone, '') AS timezone
+    FROM due JOIN msg_delivery_status d ON d.id = due.id
+    JOIN msg_log m ON m.id = d.message_id
+    LEFT JOIN pe_entity e ON e.id = d.entity_id
+    LEFT JOIN pe_subscription s ON s.id = d.subscription_id
+    LEFT JOIN auth_user u ON u.id = m.author_id
+    LEFT JOIN pe_entity ue ON ue.id = u.entity_id
+    ORDER BY d.priority DESC, d.next_attempt, d.id
+    """,
+    out="id attempt address to_name priority expires why message_id uid ticket_id number direction subject body html"
+    " sender sender_name source author automatic received_at refs attached stopped quiet_from quiet_until timezone",
+    skip_locked=("", "FOR UPDATE SKIP LOCKED"),
+)
+
+
+class _Due(msgspec.Struct, array_like=True):
+    """One row of the query above."""
+
+    id: int
+    attempt: int
+    address: str
+    to_name: str
+    priority: int
+    expires: float | None
+    why: str
+    message_id: int
+    uid: str
+    ticket_id: int | None
+    number: int
+    direction: str
+    subject: str
+    body: str
+    html: str
+    sender: str
+    sender_name: str
+    source: str
+    author: str
+    automatic: bool | int
+    received_at: float
+    refs: str | None
+    attached: int
+    stopped: bool | int
+    quiet_from: int | None
+    quiet_until: int | None
+    timezone: str
+
+
+_TAKE = bulk.Statement(
+    """
+    WITH r AS MATERIALIZED ({rows})
+    UPDATE msg_delivery_status SET state = r.state, attempt = r.attempt, node = r.node, reason = r.reason,
+      next_attempt = r.next_attempt, not_before = COALESCE(r.not_before, msg_delivery_status.not_before),
+      changed_at = r.at
+    FROM r WHERE msg_delivery_status.id = r.id
+    """,
+    rows="id:int state:text attempt:int node:text reason:text next_attempt:float not_before:float at:float",
+)
+
+_EVENT = ("delivery_id", "at", "attempt", "state", "words", "node")
+
+
+@place("C3")
+def claim(tx: Connection, connector: str, node: str, limit: int, now: float) -> list[Claimed]:
+    """Claim up to ``limit`` of what is due for a connector, most urgent and longest due first.
+
+    A paused connector has nothing due. ``Claimed.author`` is empty where nobody of ours wrote it.
+    """
+    if limit <= 0:
+        return []
+    due = [_Due(*row) for row in _DUE.fetch(tx, connector=connector, now=now, limit=limit)]
+    if not due:
+        return []
+    taken: list[_Due] = []
+    changes: list[bulk.Row] = []
+    events: list[bulk.Row] = []
+    for one in due:
+        state, reason, wait = _verdict(one, now)
+        if state == "claimed":
+            taken.append(one)
+            changes.append((one.id, state, one.attempt + 1, node, "", now + LEASE, None, now))
+        else:
+            changes.append((one.id, state, one.attempt, "", reason, wait, wait, now))
+            if state != "pending":
+                events.append((one.id, now, one.attempt, state, reason, node))
+    _TAKE.run(tx, sorted(changes, key=lambda row: row[0]))
+    bulk.insert_rows(tx, msg_delivery_event, _EVENT, events)
+    attachments = _attachments(tx, [one.message_id for one in taken if one.attached])
+    return [_claimed(one, connector, attachments.get(one.message_id, ())) for one in taken]
+
+
+def _verdict(one: _Due, now: float) -> tuple[str, str, float | None]:
+    """The state a due delivery goes to, why, and where it must wait: until when."""
+    if one.expires is not None and one.expires <= now:
+        return "expired", "it was not sent in time", None
+    if one.stopped:
+        return "suppressed", "this address asked for no more messages", None
+    if one.priority < Priority.URGENT and one.quiet_from is not None and one.quiet_until is not None:
+        until = quiet_until(now, one.quiet_from, one.quiet_until, one.timezone)
+        if until is not None:
+            return "pending", "waits for the end of the receiver's quiet hours", until
+    return "claimed", "", None
+
+
+def quiet_until(now: float, quiet_from: int, until: int, timezone: str) -> float | None:
+    """When the quiet hours end that ``now`` lies in; None: it lies in none.
+
+    Args:
+        now: POSIX seconds.
+        quiet_from: minutes after midnight, as is ``until``; where later than ``until`` they span midnight.
+        until: see ``quiet_from``.
+        timezone: IANA name; UTC where empty or unknown.
+    """
+    try:
+        zone = ZoneInfo(timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        zone = ZoneInfo("UTC")
+    local = datetime.fromtimestamp(now, zone)
+    minute = local.hour * 60 + local.minute
+    inside = quiet_from <= minute < until if quiet_from <= until else minute >= quiet_from or minute < until
+    if not inside:
+        return None
+    end = local.replace(hour=until // 60 % 24, minute=until % 60, second=0, microsecond=0)
+    if end <= local:
+        end += timedelta(days=1)
+    return end.timestamp()
+
+
+def _claimed(one: _Due, connector: str, attachments: Sequence[Attachment]) -> Claimed:
+    return Claimed(
+        id=one.id,
+        attempt=one.attempt + 1,
+        address=one.address,
+        to_name=one.to_name,
+        connector=connector,
+        priority=one.priority,
+        expires=one.expires,
+        copy=one.direction == "in",
+        why=one.why,
+        message_id=one.message_id,
+        message_uid=one.uid,
+        ticket_id=one.ticket_id,
+        number=one.number,
+        subject=one.subject,
+        body=one.body,
+        html=one.html,
+        sender=one.sender,
+        sender_name=one.sender_name,
+        source=one.source,
+        author=one.author,
+        automatic=bool(one.automatic),
+        references=tuple(dict.fromkeys(reversed(msgspec.json.decode(one.refs)))) if one.refs else (),
+        attachments=tuple(attachments),
+        received_at=one.received_at,
+    )
+
+
+def _attachments(tx: Connection, message_ids: Sequence[int]) -> dict[int, list[Attachment]]:
+    found: dict[int, list[Attachment]] = {}
+    if not message_ids:
+        return found
+    rows = select(msg_attachment).where(msg_attachment.c.message_id.in_(set(message_ids))).order_by(msg_attachment.c.id)
+    for row in tx.execute(rows):
+        content = blobs.get(blobs.folder(tx), row.blob) if row.blob else bytes(row.content)
+        one = Attachment(row.name, row.media_type, content, row.content_id, row.inline)
+        found.setdefault(row.message_id, []).append(one)
+    return found
+
+
+_EACH_PRIORITY = " UNION ALL ".join(
+    f"""SELECT (SELECT next_attempt FROM msg_delivery_status WHERE connector = :connector AND state = 'pending'
+        AND priority = {priority:d} ORDER BY next_attempt LIMIT 1) AS at"""  # noqa: S608
+    for priority in Priority
+)
+_NEXT = bulk.Statement(f"SELECT min(at) AS at FROM ({_EACH_PRIORITY}) AS firsts", out="at")  # noqa: S608
+
+
+def due(tx: Connection, connector: str, now: float) -> float | None:  # noqa: ARG001 -- asked as the doors say
+    """When the next delivery of a connector is due (maybe in the past); None: nothing is pending."""
+    rows: list[Any] = _NEXT.fetch(tx, connector=connector)
+    at: float | None = rows[0][0]
+    return at
