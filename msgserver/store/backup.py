@@ -1,6 +1,7 @@
 """All that a hub on SQLite remembers in one tar file, taken while it runs, and its return.
 
-The configuration and the secrets it names are not in it.
+The key that signs reply addresses is in it, so that answers to mails sent before still find their ticket. The
+configuration and the secrets it names are not.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlalchemy import make_url
 from msgserver.store import blobs
 from msgserver.store.failures import StoreError
 
+KEY = "token.key"  # the one key in the state directory that is the hub's own
 DATABASE = "database"  # its name in the tar; blobs keep theirs, "blobs/ab/ab..."
 
 
@@ -40,6 +42,8 @@ def backup(url: str, state_dir: Path, target: Path) -> None:
             _copy_database(database, copy)
             with tarfile.open(whole, "x") as tar:
                 tar.add(copy, DATABASE)
+                if (state_dir / KEY).exists():
+                    tar.add(state_dir / KEY, KEY)
                 for name, path in blobs.names(state_dir):
                     if not name.startswith("."):
                         tar.add(path, path.relative_to(state_dir))
@@ -74,6 +78,8 @@ def restore(url: str, state_dir: Path, source: Path, stamp: str) -> Path | None:
             _put_blobs(Path(folder), state_dir)
             kept = _set_aside(database, stamp)
             copy.replace(database)
+            if Path(folder, KEY).is_file():
+                Path(folder, KEY).replace(state_dir / KEY)
             return kept
     except (OSError, tarfile.TarError) as error:
         raise StoreError(f"{source} cannot be restored: {error}") from error

@@ -40,13 +40,16 @@ def remembered(url: str) -> list[str]:
 
 def test_there_and_back(url: str, tmp_path: Path) -> None:
     state, saved = tmp_path / "state", tmp_path / "saved"
+    (state / "token.key").write_bytes(b"old")
     backup(url, state, saved)
+    (state / "token.key").write_bytes(b"new")
     assert saved.stat().st_mode & 0o777 == 0o600
     remember(url, "after")
     blobs.path_of(state, hashlib.sha256(b"large").hexdigest()).unlink()
 
     kept = restore(url, state, saved, "now")
     assert remembered(url) == ["before"]
+    assert (state / "token.key").read_bytes() == b"old"
     assert blobs.get(state, hashlib.sha256(b"large").hexdigest()) == b"large"
     assert kept == state / "hub.db.replaced-now"
     assert remembered(f"sqlite:///{kept}") == ["after", "before"]
