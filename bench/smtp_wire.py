@@ -59,11 +59,10 @@ def wait_for(port: int) -> None:
 
 def rate(port: int, sessions: int, size: int, mails: int) -> float:
     """Mails a second, sessions kept open."""
+    envelope = "-f ana@there.example -t desk@hub.example"
+    command = f"smtp-source -d -s {sessions} -l {size} -m {mails} {envelope} inet:127.0.0.1:{port}"
     began = time.perf_counter()
-    subprocess.run(
-        f"smtp-source -d -s {sessions} -l {size} -m {mails} -f ana@there.example -t desk@hub.example inet:127.0.0.1:{port}".split(),
-        check=True,
-    )
+    subprocess.run(command.split(), check=True)
     return mails / (time.perf_counter() - began)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL import SSL
-from OpenSSL.crypto import FILETYPE_PEM, X509, Error, load_certificate, load_privatekey
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
@@ -17,14 +18,12 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
-
-def _certificates(path: str) -> list[X509]:
-    found = [load_certificate(FILETYPE_PEM, block) for block in _PEM.findall(Path(path).read_bytes())]
-    if not found:
-        raise ValueError(f"{path} holds no certificate (PEM)")
-    return found
+def _certificates(path: str) -> list[Any]:
+    try:
+        return load_pem_x509_certificates(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} holds no certificate (PEM)") from error
 
 
 def server_context(certificate: str, key: str = "") -> CertificateOptions:
@@ -36,7 +35,7 @@ def server_context(certificate: str, key: str = "") -> CertificateOptions:
     """
     chain = _certificates(certificate)
     try:
-        private = load_privatekey(FILETYPE_PEM, Path(key or certificate).read_bytes())
+        private: Any = load_pem_private_key(Path(key or certificate).read_bytes(), None)
         options = CertificateOptions(
             privateKey=private,
             certificate=chain[0],
@@ -44,7 +43,7 @@ def server_context(certificate: str, key: str = "") -> CertificateOptions:
             raiseMinimumTo=TLSVersion.TLSv1_2,
         )
         options.getContext()
-    except (Error, SSL.Error) as error:
+    except (ValueError, TypeError, SSL.Error) as error:
         raise ValueError(f"{key or certificate} holds no key (PEM) that fits the certificate") from error
     return options
 
@@ -55,7 +54,9 @@ def client_context(name: str, authorities: str = "") -> IOpenSSLClientConnection
     ``authorities`` is a PEM file of whom to trust; empty: whom the system trusts.
     """
     trusted = (
-        trustRootFromCertificates([Certificate(found) for found in _certificates(authorities)])
+        trustRootFromCertificates(
+            [Certificate.loadPEM(found.public_bytes(Encoding.PEM)) for found in _certificates(authorities)]
+        )
         if authorities
         else platformTrust()
     )

@@ -189,7 +189,7 @@ class Dialogue:
             self._note_facts()
             self._session.say(reply + b"\r\n")
             return
-        self._wrong_logins += 1
+        self._wrong_logins += reply.startswith(b"535")
         if self._wrong_logins >= _WRONG_LOGINS:
             self._session.goodbye(replies.TOO_MANY_ERRORS)
         else:

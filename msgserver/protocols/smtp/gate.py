@@ -82,12 +82,16 @@ class Gate(Factory):
             return turned_away
         session = Session(self, peer)
         session.factory = self
+        return session
+
+    def entered(self, session: Session) -> None:
+        """A connection is there: from now on it counts."""
         self._sessions.add(session)
+        source = self._counted_as(session.peer)
         if source:
             self._from[source] += 1
         if self._round is None:
             self._round = self.clock.callLater(_ROUND, self._look_round)
-        return session
 
     def left(self, session: Session) -> None:
         """A connection is gone."""

@@ -66,7 +66,7 @@ class Session(Protocol):
         self._at = 0
         self._advancing = False
         self._paused = False  # the far side does not read our answers
-        self._full = False  # it sends faster than mails are stored
+        self._full = False  # it sends faster than we can take: not read from just now
         self._out: list[bytes] = []
         self._mail = 0  # counts transactions: an answer of the house to an older one is not for the wire
         self._errors = 0
@@ -78,6 +78,7 @@ class Session(Protocol):
 
     def connectionMade(self) -> None:
         """Greet; who speaks before is no mail server (RFC 5321 section 4.3.1)."""
+        self.gate.entered(self)
         self.began = self.quiet_since = self.gate.clock.seconds()
         self._eager = isinstance(self.transport, Connection)
         if ISSLTransport.providedBy(self.transport):
@@ -106,7 +107,7 @@ class Session(Protocol):
             return
         self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
         self._at = 0
-        if self.mode is Mode.STORING:
+        if self.mode is Mode.STORING or self._paused:
             if len(self._buffer) > _AHEAD and not self._full:
                 self._full = True
                 self.transport.pauseProducing()
@@ -114,16 +115,22 @@ class Session(Protocol):
             self._advance()
 
     def pauseProducing(self) -> None:
-        """The far side does not read its answers: ask it nothing more until it does."""
+        """The far side does not read its answers: do no more for it until it does.
+
+        What it sends is still taken in, within bounds: a TLS handshake needs to read before it can write.
+        """
         self._paused = True
-        self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """It reads again."""
         self._paused = False
-        if not self._full and self.mode is not Mode.CLOSED:
-            self.transport.resumeProducing()
+        self._read_on()
         self._advance()
+
+    def _read_on(self) -> None:
+        if self._full and not self._paused and self.mode not in (Mode.STORING, Mode.CLOSED):
+            self._full = False
+            self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
         """The connection is going; connectionLost tidies up."""
@@ -294,6 +301,8 @@ class Session(Protocol):
         arrival = self._dialogue.arrival(raw, body.verdict)
         if arrival is not None:
             self._store(arrival)
+        else:
+            self.gate.mail_done(self)
         return True
 
     def _store(self, arrival: Arrival) -> None:
@@ -321,9 +330,6 @@ class Session(Protocol):
         self.mode = Mode.COMMAND
         self._out.append(reply)
         self.gate.mail_done(self)
-        if self._full:
-            self._full = False
-            if not self._paused:
-                self.transport.resumeProducing()
+        self._read_on()
         if not self._advancing:
             self._advance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Literal
 
 import msgspec
@@ -27,6 +28,14 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     data_grace: float = 30.0
     accept_deadline: float = 25.0  # for the house to store a mail, then 451
     stop: float = 10.0  # for running transactions to end when the hub stops
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, in words."""
+        for network in self.per_ip_exempt:
+            try:
+                ip_network(network)
+            except ValueError:
+                raise ValueError('per_ip_exempt must be networks, as in "10.0.0.0/8"') from None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,5 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("users need certificate: passwords are taken under TLS only")
         if bool(self.relay_user) != (self.relay_password is not None):
             raise ValueError("relay_user and relay_password go together")
+        local, _, domain = self.own_address.rpartition("@")
+        if not local or not domain or not self.own_address.isprintable() or " " in self.own_address:
+            raise ValueError('sender must be an address, as in "desk@hub.example"')
         if self.connections < 1:
             raise ValueError("connections must be at least 1")
