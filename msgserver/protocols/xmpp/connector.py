@@ -116,7 +116,7 @@ class XMPPConnector(Service):
             )
 
     def _fell_over(self, reason: Failure) -> None:
-        if reason.check(defer.CancelledError) is None:  # type: ignore[no-untyped-call]
+        if reason.check(defer.CancelledError) is None:
             _log.failure("chat connector {name} fell over", failure=reason, name=self.name)
             self._say(False, "stopped by an error of its own: see the log, then restart the hub")
 

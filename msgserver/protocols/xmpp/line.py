@@ -46,7 +46,7 @@ class Line:
         Raises:
             Exception: whatever stood in the way; `troubles.explain` tells it in words.
         """
-        failure: Exception = ConnectError(string="the domain names no server")  # type: ignore[no-untyped-call]
+        failure: Exception = ConnectError(string="the domain names no server")
         for where, endpoint in await places(self._settings, self._reactor):
             self.where = where
             session = self._session()

@@ -40,7 +40,7 @@ def tls_options(settings: Settings) -> Any:
             raise ValueError(f"ca_file: {settings.ca_file} cannot be used: {trouble}") from None
         if not certificates:
             raise ValueError(f"ca_file: {settings.ca_file} holds no certificate")
-        trust = ssl.trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
+        trust = ssl.trustRootFromCertificates(certificates)
     domain = settings.domain.encode("idna").decode()
     return ssl.optionsForClientTLS(domain, trustRoot=trust)
 
@@ -52,16 +52,16 @@ async def places(settings: Settings, reactor: Any) -> list[tuple[str, IStreamCli
         NoServiceThere: see there.
     """
     if settings.connect is not None:
-        return [(":".join(settings.connect.split(":")[1:3]), clientFromString(reactor, settings.connect))]  # type: ignore[no-untyped-call]
+        return [(":".join(settings.connect.split(":")[1:3]), clientFromString(reactor, settings.connect))]
     domain = settings.domain.encode("idna").decode()
     found = [(domain, PORT)] if domain == "localhost" else await _look_up(domain, reactor)
     return [(f"{host}:{port}", HostnameEndpoint(reactor, host, port)) for host, port in found]
 
 
 async def _look_up(domain: str, reactor: Any) -> list[tuple[str, int]]:
-    resolver = Resolver(resolv="/etc/resolv.conf", reactor=reactor)  # type: ignore[no-untyped-call]
+    resolver = Resolver(resolv="/etc/resolv.conf", reactor=reactor)
     try:
-        answers, _, _ = await resolver.lookupService(f"_xmpp-client._tcp.{domain}", _SRV_TIMEOUTS)  # type: ignore[no-untyped-call]
+        answers, _, _ = await resolver.lookupService(f"_xmpp-client._tcp.{domain}", _SRV_TIMEOUTS)
     except (DomainError, OSError, TimeoutError):
         return [(domain, PORT)]
     records = [answer.payload for answer in answers if answer.type == dns.SRV]
