@@ -14,10 +14,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from msgserver.config import Config, ConfigError, load, load_connectors, show
 from msgserver.records import Grant, Role, Viewer
 from msgserver.routing.passwords import hash_password, weakness
-from msgserver.store import logins, users
+from msgserver.store import logins, messages, users
 from msgserver.store.backup import backup, restore
 from msgserver.store.door import StoreError, once
 from msgserver.store.edits import Refused
@@ -68,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("user", metavar="USER")
     adding.add_argument("--name", default="command line", help="what it is for, shown in lists")
     command(commands, "upgrade", _upgrade, "bring the database up to date (a starting hub does so too)")
+    exporting = command(commands, "export", _export, "print the log, newest first, one JSON object a line")
+    exporting.add_argument("--query", default="", metavar="Q", help="only what this search finds")
     saving = command(commands, "backup", _backup, "copy the whole hub into one file, while it runs (SQLite)")
     saving.add_argument("file", type=Path, metavar="FILE")
     putting = command(commands, "restore", _restore, "put a backup in the place of the database (SQLite)")
@@ -79,9 +83,13 @@ def _group(commands: Any, name: str, words: str) -> Any:
     return commands.add_parser(name, help=words, description=words).add_subparsers(metavar="COMMAND", required=True)
 
 
-def _store(config: Config) -> AbstractContextManager[Any]:
-    """One transaction, beside a hub that may be running."""
-    return once(config.store.full_url(), Path(config.hub.state))
+def _store(config: Config, *, writing: bool = True) -> AbstractContextManager[Any]:
+    """One transaction, beside a hub that may be running; one that only reads may take its time."""
+    url, state = config.store.full_url(), Path(config.hub.state)
+    if not writing:
+        with once(url, state):
+            pass  # up to date from here on
+    return once(url, state, writing=writing)
 
 
 def _init(asked: argparse.Namespace) -> int:
@@ -148,6 +156,21 @@ def _upgrade(asked: argparse.Namespace) -> int:
     with _store(config):
         print("The database is up to date.")
     return 0
+
+
+def _export(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    with _store(config, writing=False) as tx:
+        cursor = ""
+        while True:
+            page = messages.log(tx, TERMINAL, asked.query, cursor, 200, whole=True, now=time.time())
+            if page.ignored:
+                raise Refused(f"The search does not know: {', '.join(page.ignored)}")
+            for message in page.items:
+                print(msgspec.json.encode(message).decode())
+            cursor = page.next
+            if not cursor:
+                return 0
 
 
 def _backup(asked: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,12 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from msgserver import cli
 from msgserver.records import Role
 from msgserver.routing.passwords import password_matches
 from msgserver.store import logins, users
 from msgserver.store.door import once
+from msgserver.store.schema import msg_log
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +167,20 @@ def test_a_command_that_is_not_one_shows_how_it_is_used(words: list[str], capsys
         cli.main(words)
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith("usage: msgserver")
+
+
+def test_export_prints_the_log_as_lines_of_json(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init"]) == 0
+    with once(f"sqlite:///{place}/var/msgserver.db") as tx:
+        for n in range(450):
+            row = {"uid": str(n), "direction": "in", "connector": "loop", "sender": "loop:ana", "received_at": n}
+            tx.execute(insert(msg_log).values(body="Wasser" if n else "Pflaumenmus " * 100, **row))
+    capsys.readouterr()
+    assert cli.main(["export"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["uid"] for line in lines] == [str(n) for n in reversed(range(450))]
+    assert lines[-1]["body"] == "Pflaumenmus " * 100
+    assert cli.main(["export", "--query", "from:nobody"]) == 0
+    assert capsys.readouterr().out == ""
+    assert cli.main(["export", "--query", "is:nonsense"]) == 1
+    assert "is:nonsense" in capsys.readouterr().err

@@ -166,18 +166,21 @@ class Store:
 
 
 @contextmanager
-def once(url: str, state_dir: Path | None = None) -> Iterator[Connection]:
-    """One write transaction for a program without a reactor (the command line), also beside a running server.
+def once(url: str, state_dir: Path | None = None, *, writing: bool = True) -> Iterator[Connection]:
+    """One transaction for a program without a reactor (the command line), also beside a running server.
+
+    With ``writing`` false it only reads, as of now, keeps no writer waiting and upgrades nothing.
 
     Raises:
         Busy, DiskFull, StoreError: as they say; nothing is written.
     """
     parsed = make_url(url)
     folder = state_dir or Path(parsed.database or ".").parent
-    engine = _engine(parsed, folder, size=1, writing=True)
+    engine = _engine(parsed, folder, size=1, writing=writing)
     try:
         with engine.begin() as tx:
-            migrations.upgrade(tx)
+            if writing:
+                migrations.upgrade(tx)
             yield tx
     except Exception as error:
         worded = in_words(error)
