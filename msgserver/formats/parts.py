@@ -15,6 +15,7 @@ from msgserver.formats.headers import Fields, parameters, split_head, unbase64
 from msgserver.formats.reading import ReadingLimits
 
 # Lines that begin like a delimiter and are none cost time: a mail has no honest use for more of them than this.
+_TYPE = re.compile(r"[a-z0-9!#$&^_.+*'|~-]{1,80}/[a-z0-9!#$&^_.+*'|~-]{1,80}")
 _DASHED = re.compile(rb"^--([!-~]{4,70}?)(?:--)?[ \t]*\r?$", re.MULTILINE)
 _MOST_LOOKALIKES = 500_000
 
@@ -57,7 +58,7 @@ def content_type(fields: Fields, default: str) -> tuple[str, dict[str, str]]:
     kind = kind.partition(" ")[0] if " " in kind else kind
     if kind == "text":
         kind = "text/plain"
-    return (kind, names) if kind.count("/") == 1 and kind.isascii() and len(kind) < 130 else (default, names)
+    return (kind, names) if _TYPE.fullmatch(kind) else (default, names)
 
 
 _usual_type = lru_cache(maxsize=512)(parameters)
