@@ -144,6 +144,15 @@ Index(
     postgresql_where=msg_log.c.wire_message_id != "",
 )
 Index("ix_msg_log_sender", msg_log.c.sender, msg_log.c.id)
+Index(  # what can be read or unread, by ticket: the inbox asks for each ticket whether something is
+    "ix_msg_log_inbound",
+    msg_log.c.ticket_id,
+    msg_log.c.id,
+    msg_log.c.author_id,
+    msg_log.c.entity_id,
+    sqlite_where=text("direction = 'in' AND spam = 0"),
+    postgresql_where=text("direction = 'in' AND NOT spam"),
+)
 Index("ix_msg_log_connector", msg_log.c.connector, msg_log.c.id)
 
 msg_attachment = Table(
