@@ -41,8 +41,8 @@ def clean(words: str) -> str:
     return words
 
 
-def encode(rows: Sequence[Row]) -> str:
-    """Rows as one JSON text."""
+def encode(rows: Sequence[Any]) -> str:
+    """Rows (or plain values) as one JSON text."""
     try:
         encoded = _encode(rows)
     except UnicodeEncodeError:
@@ -52,8 +52,10 @@ def encode(rows: Sequence[Row]) -> str:
     return encoded.decode()
 
 
-def _cleaned(rows: Sequence[Row]) -> list[list[Any]]:
-    return [[clean(value) if isinstance(value, str) else value for value in row] for row in rows]
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    return [_cleaned(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class Statement:
@@ -84,7 +86,12 @@ class Statement:
         """Carry it out; returns how many rows it touched."""
         if rows is not None:
             parameters["rows"] = encode(rows)
-        cursor = raw(tx).execute(self._sqlite if is_sqlite(tx) else self._postgresql, parameters)
+        connection = raw(tx)
+        if is_sqlite(tx):
+            before: int = connection.total_changes  # sqlite3 knows no rowcount of a statement that begins WITH
+            connection.execute(self._sqlite, parameters).close()
+            return int(connection.total_changes) - before
+        cursor = connection.execute(self._postgresql, parameters)
         touched: int = cursor.rowcount
         cursor.close()
         return touched

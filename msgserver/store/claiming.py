@@ -2,7 +2,7 @@
 
 ``next_attempt`` says when a delivery is due (quiet hours move it); while claimed, when the claim's lease ends. What has
 expired, asked for no more messages, or lies in its receiver's quiet hours is put aside instead of claimed; urgent ones
-are sent in quiet hours too.
+are sent in quiet hours too, and the one answer to STOP goes out in spite of it (its message's cause is "opt-out").
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _DUE = bulk.Statement(
         ) AS told ORDER BY answered DESC, n DESC LIMIT 20) AS newest
       ) AS text) END AS refs,
       (SELECT count(*) FROM msg_attachment a WHERE a.message_id = m.id) AS attached,
-      EXISTS (SELECT 1 FROM suppression x WHERE x.address = d.address) AS stopped,
+      m.cause <> 'opt-out' AND EXISTS (SELECT 1 FROM suppression x WHERE x.address = d.address) AS stopped,
       COALESCE(s.quiet_from, e.quiet_from) AS quiet_from, COALESCE(s.quiet_until, e.quiet_until) AS quiet_until,
       COALESCE(e.timezone, '') AS timezone
     FROM due JOIN msg_delivery_status d ON d.id = due.id

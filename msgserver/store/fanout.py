@@ -92,12 +92,20 @@ _decode_schemes = msgspec.json.Decoder(list[str]).decode
 
 def lanes(tx: Connection) -> dict[str, str]:
     """Which connector sends to which scheme, from the connectors' own rows: the first by name that is not paused."""
-    query = "SELECT name, schemes FROM connector_status WHERE schemes <> '[]' ORDER BY paused, name"
     found: dict[str, str] = {}
-    for name, schemes in tx.execute(text(query)):
-        for scheme in _decode_schemes(schemes):
-            found.setdefault(scheme, name)
+    for name, scheme in _served(tx):
+        found.setdefault(scheme, name)
     return found
+
+
+def serving(tx: Connection) -> set[tuple[str, str]]:
+    """Every connector with every scheme that it sends to."""
+    return set(_served(tx))
+
+
+def _served(tx: Connection) -> list[tuple[str, str]]:
+    query = "SELECT name, schemes FROM connector_status WHERE schemes <> '[]' ORDER BY paused, name"
+    return [(name, scheme) for name, schemes in tx.execute(text(query)) for scheme in _decode_schemes(schemes)]
 
 
 def copy(tx: Connection, messages: Sequence[bulk.Row], routes: Sequence[tuple[int, int]]) -> dict[int, int]:
