@@ -16,6 +16,7 @@ from msgserver.message import Attachment, Envelope
 
 _ID = re.compile(r"(?!.*=\?)[!-;=?-~]{1,900}\Z")  # nothing a reader would decode
 _TOKEN = re.compile(r"[A-Za-z0-9._=-]{1,64}\Z")
+_NO_ADDRESS = re.compile(r"[\x00-\x20<>,;\x7f-\x9f\u2028\u2029]")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,69}\Z")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}\Z")
 _OURS = frozenset(
@@ -49,7 +50,7 @@ def compose_mail(envelope: Envelope, sender_address: str, domain: str, date: flo
         boundary_seed: makes the boundaries; the same seed, the same mail.
 
     Raises:
-        ValueError: ``envelope.headers`` has a name that is none, or one that is not for others to write.
+        ValueError: ``envelope.headers`` has a name that is none or not for others to write; an address is none.
     """
     lines = _headers(envelope, sender_address, domain, date)
     text_part = _text_part(envelope.text, "plain")
@@ -115,6 +116,8 @@ def _references(references: Sequence[str], in_reply_to: str) -> list[str]:
 
 
 def _mailbox(header: str, name: str, address: str) -> str:
+    if _NO_ADDRESS.search(address):
+        raise ValueError("the address has characters that no address has")
     words = display_name(name, len(header) + 2)
     if not words:
         return f"{header}: {address}\r\n"

@@ -59,7 +59,7 @@ def unstructured(words: str, used: int, longest_word: int = 60) -> str:
 
 def display_name(words: str, used: int) -> str:
     """A phrase before an address: as it is, quoted, or encoded (RFC 5322 section 3.4, RFC 2047 section 5)."""
-    words = one_line(words).strip(" ")[:200].strip(" ")
+    words = one_line(words).strip()[:200].strip()
     if not words.isascii() or "=?" in words or len(words) > 50:
         return encoded_words(words, used)
     if not words or _ATOMS.match(words):
@@ -70,7 +70,7 @@ def display_name(words: str, used: int) -> str:
 
 def file_name(name: str) -> str:
     """The ``filename`` parameter, with the semicolon before it; "" where there is no name (RFC 2183, 2231)."""
-    name = one_line(name).strip(" ")
+    name = one_line(name).strip()
     if not name:
         return ""
     if _TOKEN.match(name):

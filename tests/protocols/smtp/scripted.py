@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.internet import error
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import fail, succeed
-from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
@@ -89,7 +89,7 @@ class Road:
 
     def connect(self, factory):
         if self.closed:
-            return fail(ConnectionRefusedError())
+            return fail(error.ConnectionRefusedError())
         client = factory.buildProtocol(None)
         host = Smarthost(self.moods, self.offers)
         self.hosts.append(host)

