@@ -68,7 +68,7 @@ def safe_name(name: str) -> str:
 
     The ending is kept when the name is cut.
     """
-    name = _INVISIBLE.sub("", one_line(name, 4_000)).replace("\\", "/").rpartition("/")[2]
+    name = _INVISIBLE.sub("", one_line(name, 5_000)).replace("\\", "/").rpartition("/")[2]
     name = _UNSAFE.sub("_", name).strip(" .")
     if _DEVICE.match(name):
         name = f"_{name}"

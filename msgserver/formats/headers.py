@@ -158,6 +158,7 @@ _PARAMETER = re.compile(r';\s*([^\s=;"]{1,100})\s*=\s*("(?:[^"\\]|\\.)*+"?|[^;]*
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*\)\s*$")
 _MOST_PARAMETERS = 100
+_LONG = 5_000  # characters of a parameter
 
 
 def parameters(value: str) -> tuple[str, dict[str, str]]:
@@ -182,7 +183,7 @@ def parameters(value: str) -> tuple[str, dict[str, str]]:
             word = _COMMENT.sub("", word).strip()
         base, star, rest = name.partition("*")
         if not star:
-            plain.setdefault(name, words(word) if "=?" in word or not word.isascii() else one_line(word))
+            plain.setdefault(name, words(word, _LONG) if "=?" in word or not word.isascii() else one_line(word, _LONG))
             continue
         index = rest.rstrip("*")
         number = int(index) if index.isdecimal() and len(index) < 4 else 0
@@ -204,7 +205,7 @@ def _together(parts: dict[int, tuple[str, bool]]) -> str:
             out += unquote_to_bytes(word.encode("utf-8", "surrogateescape"))
         else:
             out += word.encode("utf-8", "surrogateescape")
-    return one_line(decode(out, label)[0])
+    return one_line(decode(out, label)[0], _LONG)
 
 
 # -- addresses: RFC 5322 section 3.4, and what is written in its name

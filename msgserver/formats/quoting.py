@@ -16,7 +16,8 @@ _WROTE = re.compile(
     r"|כתב|כתבה|كتب|写道|寫道|のメール|wrote|เขียนว่า)\s?[:：]?$"
 )
 _WROTE_THEN_NAME = re.compile(r"(?i)\b(?:schrieb|schreef|skrev|écrit)\s[^:]{1,100}[:：]$")
-_WHEN_OR_WHO = re.compile(r"\d{1,2}[:.h]\d{2}|<[^<>@\s]+@|\S@\S+\.\S|\d{4}")
+_WHEN = re.compile(r"\d{1,2}[:.h]\d{2}|\d{4}")
+_WHO = re.compile(r"[^<>@\s]@[^<>@\s]")
 _DATED = re.compile(r"\d{4}[-/年]\d{1,2}[-/月]\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
 _SEPARATOR = re.compile(
     r"(?i)^[\s>]*-{2,}\s*(?:original message|forwarded message|urspr[üu]ngliche nachricht|message d'origine|"
@@ -94,10 +95,10 @@ def _attribution(lines: list[str], index: int) -> int:
         return 1
     if not _WROTE.search(line[-40:]) and not _WROTE_THEN_NAME.search(line[-130:]):
         return 0
-    if _WHEN_OR_WHO.search(line):
-        return 1
     before = lines[index - 1].strip() if index else ""
-    return 2 if before and len(before) < 200 and _WHEN_OR_WHO.search(before) else 0
+    if before and len(before) < 200 and not _WHEN.search(line) and _WHEN.search(before):
+        return 2
+    return 1 if _WHEN.search(line) or _WHO.search(line) else 0
 
 
 def _quoted_tail(lines: list[str]) -> int | None:

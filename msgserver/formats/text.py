@@ -149,7 +149,7 @@ def _mostly_utf8(raw: bytes, broken: UnicodeDecodeError) -> bool:
     text = raw.decode("utf-8", "replace")
     bad = text.count("\ufffd")
     good = sum(1 for letter in text[:20_000] if letter > "\x7f") - bad
-    return good > 2 * bad or (bad == 1 and broken.end >= len(raw) - 1)
+    return good > 2 * bad or (good > 0 and bad == 1 and broken.end >= len(raw) - 1)
 
 
 # Letters by which an unlabelled text in an old charset is told: the frequent ones of its language.
@@ -206,5 +206,5 @@ def one_line(text: str, length: int = 1_000) -> str:
         text = _TURNS.sub("", _SURROGATES.sub("\ufffd", text))
         text = _JUNK.sub(" ", text)
     elif text.isprintable() and "  " not in text:
-        return text.strip()[:length]
-    return _BREAKS.sub(" ", text).strip()[:length]
+        return text.strip()[:length].rstrip()
+    return _BREAKS.sub(" ", text).strip()[:length].rstrip()
