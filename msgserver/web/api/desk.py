@@ -1,0 +1,237 @@
+"""Deliveries, subscriptions, rules, connectors, users and tokens for programs."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from msgserver.records import DeliveryState, Rule, Viewer
+from msgserver.routing.may import Act, require
+from msgserver.store import connectors, deliveries, logins, messages, subscriptions, users
+from msgserver.store import rules as kept_rules
+from msgserver.web.api.giving import NOTHING, edit, expected, give, give_all, give_page, level, limit
+from msgserver.web.api.giving import take as taken
+from msgserver.web.api.shapes import (
+    TokenShape,
+    connector_shape,
+    delivery_shape,
+    rule_shape,
+    subscription_shape,
+    user_shape,
+)
+from msgserver.web.api.taken import ConnectorChange, NewRule, NewSubscription, NewToken
+from msgserver.web.ask import Answer, Ask, Refusal, Tx, not_found
+from msgserver.web.pages.deliveries import decide, may_decide, ring
+from msgserver.web.pages.subscriptions import may_subscribe
+
+# Deliveries ------------------------------------------------------------------------------------------------------
+
+
+def find_deliveries(tx: Tx, viewer: Viewer, states: tuple[DeliveryState, ...], named: dict[str, Any]) -> Any:
+    """Deliveries by state, connector, address."""
+    return messages.deliveries(tx, viewer, states=states, **named)
+
+
+async def list_deliveries(ask: Ask) -> Answer:
+    """Deliveries, newest first, by state, connector or address."""
+    words = [word for word in ask.query("state").split(",") if word]
+    if not set(words) <= set(DeliveryState):
+        raise Refusal(422, "There is no such state.", f"The states are {', '.join(DeliveryState)}.")
+    named = {"connector": ask.query("connector"), "address": ask.query("address")}
+    more = {"cursor_word": ask.query("after"), "limit": limit(ask)}
+    states = tuple(DeliveryState(word) for word in words)
+    return give_page(await ask.store.read(find_deliveries, ask.viewer, states, named | more), delivery_shape)
+
+
+async def delivery(ask: Ask) -> Answer:
+    """One delivery."""
+    found = await ask.store.read(messages.delivery, ask.viewer, ask.part["delivery"])
+    if found is None:
+        raise not_found("delivery")
+    return give(delivery_shape(found))
+
+
+async def retry(ask: Ask) -> Answer:
+    """Try again now; of an unknown one you accept that it may arrive twice."""
+    return await _decide(ask, deliveries.retry)
+
+
+async def cancel(ask: Ask) -> Answer:
+    """Do not send it (again)."""
+    return await _decide(ask, deliveries.cancel)
+
+
+async def _decide(ask: Ask, act: Any) -> Answer:
+    may_decide(ask.viewer)
+    row = await edit(ask, decide, ask.viewer, act, ask.part["delivery"], ask.at)
+    if row is None:
+        raise not_found("delivery")
+    ring(ask, row)
+    return await delivery(ask)
+
+
+# Subscriptions ---------------------------------------------------------------------------------------------------
+
+
+async def list_subscriptions(ask: Ask) -> Answer:
+    """Who gets copies of what."""
+    who, after = ask.query.number("entity"), ask.query("after")
+    found = await ask.store.read(
+        subscriptions.subscriptions, ask.viewer, who, ask.query("resource"), None, after, limit(ask)
+    )
+    return give_page(found, subscription_shape)
+
+
+async def subscribe(ask: Ask) -> Answer:
+    """Let an entity have copies."""
+    new = taken(ask, NewSubscription)
+    may_subscribe(ask.viewer, new.entity)
+    made = await edit(
+        ask, subscriptions.subscribe, ask.viewer, new.entity, new.resource, new.record, ask.at, new.channel
+    )
+    if made is None:
+        raise not_found("entity")
+    return give(subscription_shape(made), 201, place=f"/api/v1/subscriptions/{made.id}")
+
+
+async def subscription(ask: Ask) -> Answer:
+    """One subscription."""
+    found = await ask.store.read(subscriptions.subscription, ask.viewer, ask.part["subscription"])
+    if found is None:
+        raise not_found("subscription")
+    return give(subscription_shape(found))
+
+
+async def unsubscribe(ask: Ask) -> Answer:
+    """End a subscription."""
+    found = await ask.store.read(subscriptions.subscription, ask.viewer, ask.part["subscription"])
+    if found is None:
+        raise not_found("subscription")
+    may_subscribe(ask.viewer, found.pr_pe_id)
+    await edit(ask, subscriptions.unsubscribe, ask.viewer, found.id, ask.at)
+    return NOTHING
+
+
+# Rules -----------------------------------------------------------------------------------------------------------
+
+
+def _rule(new: NewRule, rule_id: int) -> Rule:
+    return Rule(
+        id=rule_id,
+        name=new.name,
+        position=new.position,
+        words=tuple(new.words),
+        prefix=new.prefix,
+        sender=new.sender,
+        connector=new.connector,
+        resource=new.resource,
+        record=new.record,
+        entity_id=new.entity,
+        priority=None if new.priority is None else level(new.priority),
+        actionable=new.actionable,
+        spam=new.spam,
+        stop=new.stop,
+        active=new.active,
+    )
+
+
+async def list_rules(ask: Ask) -> Answer:
+    """All parser rules, in their order."""
+    return give_all(await ask.store.read(kept_rules.rules), rule_shape)
+
+
+async def add_rule(ask: Ask) -> Answer:
+    """Add a rule, last unless a position is given."""
+    made = await edit(ask, kept_rules.create_rule, ask.viewer, _rule(taken(ask, NewRule), 0), ask.at)
+    return give(rule_shape(made), 201, place=f"/api/v1/rules/{made.id}", version=1)
+
+
+async def rule(ask: Ask) -> Answer:
+    """One rule; its ETag goes into If-Match."""
+    found = await ask.store.read(kept_rules.rule_of, ask.part["rule"])
+    if found is None:
+        raise not_found("rule")
+    return give(rule_shape(found[0]), version=found[1])
+
+
+async def put_rule(ask: Ask) -> Answer:
+    """Word a rule anew; its former wordings are kept."""
+    new = _rule(taken(ask, NewRule), ask.part["rule"])
+    if await edit(ask, kept_rules.update_rule, ask.viewer, new, ask.at, expected(ask)) is None:
+        raise not_found("rule")
+    return await rule(ask)
+
+
+async def remove_rule(ask: Ask) -> Answer:
+    """Take a rule away."""
+    if not await edit(ask, kept_rules.remove_rule, ask.viewer, ask.part["rule"], ask.at):
+        raise not_found("rule")
+    return NOTHING
+
+
+# Connectors ------------------------------------------------------------------------------------------------------
+
+
+async def list_connectors(ask: Ask) -> Answer:
+    """Every channel and how it is."""
+    return give_all(await ask.store.read(connectors.rows), connector_shape)
+
+
+async def connector(ask: Ask) -> Answer:
+    """One channel."""
+    found = await ask.store.read(connectors.connector, ask.part["name"])
+    if found is None:
+        raise not_found("connector")
+    return give(connector_shape(found))
+
+
+async def patch_connector(ask: Ask) -> Answer:
+    """Pause a channel (what is for it waits), or let it go on."""
+    name, wish = ask.part["name"], taken(ask, ConnectorChange)
+    found = await edit(ask, connectors.set_paused, ask.viewer, name, wish.paused, ask.at)
+    if found is None:
+        raise not_found("connector")
+    ask.house.bus.ring("connector", [name])
+    return give(connector_shape(found))
+
+
+# Users and tokens ------------------------------------------------------------------------------------------------
+
+
+async def list_users(ask: Ask) -> Answer:
+    """Every login with its rights."""
+    return give_all(await ask.store.read(users.users), user_shape)
+
+
+async def me(ask: Ask) -> Answer:
+    """The login for which this token acts."""
+    found = await ask.store.read(users.user, ask.viewer.user_id)
+    if found is None:
+        raise not_found("user")
+    return give(user_shape(found))
+
+
+def _token(token: logins.Token, key: str = "") -> TokenShape:
+    return TokenShape(token.id, token.name, token.created_at, token.used_at, token.expires_at, key)
+
+
+async def list_tokens(ask: Ask) -> Answer:
+    """One's own tokens, without their keys."""
+    return give_all(await ask.store.read(logins.tokens, ask.viewer.user_id), _token)
+
+
+async def add_token(ask: Ask) -> Answer:
+    """Make a token for oneself; its key is told this once."""
+    new, key = taken(ask, NewToken), secrets.token_urlsafe(32)
+    made = await edit(ask, logins.create_token, ask.viewer, ask.viewer.user_id, new.name, key, ask.at)
+    return give(_token(made, key), 201)
+
+
+async def revoke_token(ask: Ask) -> Answer:
+    """End one of one's own tokens."""
+    require(ask.viewer, Act.TOKENS)
+    found = await ask.store.read(logins.tokens, ask.viewer.user_id)
+    if ask.part["token"] not in {token.id for token in found}:
+        raise not_found("token")
+    await edit(ask, logins.revoke_token, ask.viewer, ask.part["token"], ask.at)
+    return NOTHING

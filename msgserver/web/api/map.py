@@ -1,0 +1,91 @@
+"""The API's part of the site map: a row a route, with what it takes and gives, from which its description is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgserver.routing.may import Act
+from msgserver.web.api import desk, messages, openapi, people, tickets
+from msgserver.web.api import shapes as gives
+from msgserver.web.api import taken as takes
+from msgserver.web.api.giving import once
+from msgserver.web.routes import Open, Row
+
+PAGED = ("after", "limit")
+COPIES = ("entity", "resource", *PAGED)
+
+
+def _get(pattern: str, act: Any, who: Act, shape: Any, query: tuple[str, ...] = (), many: bool = False) -> Row:
+    return Row("GET", f"/api/v1{pattern}", act, who, gives=shape, query=query, many=many)
+
+
+def _list(pattern: str, act: Any, who: Act, shape: Any, query: tuple[str, ...] = ()) -> Row:
+    return _get(pattern, act, who, shape, query, many=True)
+
+
+def _post(pattern: str, act: Any, who: Act, takes_: Any, shape: Any, status: int = 201) -> Row:
+    return Row("POST", f"/api/v1{pattern}", once(act), who, takes=takes_, gives=shape, status=status)
+
+
+def _delete(pattern: str, act: Any, who: Act) -> Row:
+    return Row("DELETE", f"/api/v1{pattern}", act, who, status=204)
+
+
+def _change(method: str, pattern: str, act: Any, who: Act, takes_: Any, shape: Any, matches: bool = False) -> Row:
+    return Row(method, f"/api/v1{pattern}", once(act), who, takes=takes_, gives=shape, matches=matches)
+
+
+API = (
+    Row("GET", "/api/v1/openapi.json", openapi.describe, Open.ANYONE, gives=dict[str, Any]),
+    _list("/messages", messages.listing, Act.SEE, gives.MessageShape, ("q", *PAGED)),
+    _post("/messages", messages.send, Act.WRITE, takes.NewMessage, gives.MessageShape),
+    _get("/messages/{message}", messages.show, Act.SEE, gives.MessageShape),
+    _post("/messages/{message}/reply", messages.reply, Act.REPLY, takes.NewReply, gives.MessageShape),
+    Row("PUT", "/api/v1/messages/{message}/read", messages.mark_read, Act.MARK, status=204),
+    _delete("/messages/{message}/read", messages.mark_unread, Act.MARK),
+    _list("/messages/{message}/tags", messages.tags, Act.SEE, gives.TagShape),
+    _post("/messages/{message}/tags", messages.add_tag, Act.TAG, takes.NewTag, gives.TagShape),
+    _list("/messages/{message}/deliveries", messages.deliveries, Act.SEE, gives.DeliveryShape),
+    Row("GET", "/api/v1/messages/{message}/original", messages.original, Act.RAW, gives=bytes),
+    Row("GET", "/api/v1/attachments/{attachment}", messages.attachment, Act.SEE, gives=bytes),
+    _delete("/tags/{tag}", messages.remove_tag, Act.TAG),
+    _list("/tickets", tickets.listing, Act.SEE, gives.TicketShape, ("view", "q", *PAGED)),
+    _get("/tickets/{ticket}", tickets.show, Act.SEE, gives.TicketShape),
+    _change("PATCH", "/tickets/{ticket}", tickets.patch, Act.TICKET, takes.TicketChange, gives.TicketShape, True),
+    _list("/tickets/{ticket}/messages", tickets.messages, Act.SEE, gives.MessageShape),
+    _list("/tickets/{ticket}/notes", tickets.notes, Act.NOTE, gives.NoteShape),
+    _post("/tickets/{ticket}/notes", tickets.add_note, Act.NOTE, takes.NewNote, gives.NoteShape),
+    _list("/deliveries", desk.list_deliveries, Act.SEE, gives.DeliveryShape, ("state", "connector", "address", *PAGED)),
+    _get("/deliveries/{delivery}", desk.delivery, Act.SEE, gives.DeliveryShape),
+    _post("/deliveries/{delivery}/retry", desk.retry, Act.SEE, None, gives.DeliveryShape, 200),
+    _post("/deliveries/{delivery}/cancel", desk.cancel, Act.SEE, None, gives.DeliveryShape, 200),
+    _list("/entities", people.listing, Act.SEE, gives.EntityShape, ("q", "kind", *PAGED)),
+    _post("/entities", people.add, Act.PEOPLE, takes.NewEntity, gives.EntityShape),
+    _get("/entities/{entity}", people.show, Act.SEE, gives.EntityShape),
+    _change("PATCH", "/entities/{entity}", people.patch, Act.PEOPLE, takes.EntityChange, gives.EntityShape),
+    _delete("/entities/{entity}", people.remove, Act.PEOPLE),
+    _list("/entities/{entity}/contacts", people.contacts, Act.SEE, gives.ContactShape),
+    _post("/entities/{entity}/contacts", people.add_contact, Act.PEOPLE, takes.NewContact, gives.ContactShape),
+    _get("/contacts/{contact}", people.contact, Act.SEE, gives.ContactShape),
+    _delete("/contacts/{contact}", people.remove_contact, Act.PEOPLE),
+    _list("/subscriptions", desk.list_subscriptions, Act.SUBSCRIBE, gives.SubscriptionShape, COPIES),
+    _post("/subscriptions", desk.subscribe, Act.SUBSCRIBE, takes.NewSubscription, gives.SubscriptionShape),
+    _get("/subscriptions/{subscription}", desk.subscription, Act.SUBSCRIBE, gives.SubscriptionShape),
+    _delete("/subscriptions/{subscription}", desk.unsubscribe, Act.SUBSCRIBE),
+    _list("/rules", desk.list_rules, Act.RULES, gives.RuleShape),
+    _post("/rules", desk.add_rule, Act.RULES, takes.NewRule, gives.RuleShape),
+    _get("/rules/{rule}", desk.rule, Act.RULES, gives.RuleShape),
+    _change("PUT", "/rules/{rule}", desk.put_rule, Act.RULES, takes.NewRule, gives.RuleShape, True),
+    _delete("/rules/{rule}", desk.remove_rule, Act.RULES),
+    _list("/connectors", desk.list_connectors, Act.SEE, gives.ConnectorShape),
+    _get("/connectors/{name:word}", desk.connector, Act.SEE, gives.ConnectorShape),
+    _change(
+        "PATCH", "/connectors/{name:word}", desk.patch_connector, Act.CONNECTORS, takes.ConnectorChange,
+        gives.ConnectorShape,
+    ),
+    _list("/users", desk.list_users, Act.USERS, gives.UserShape),
+    _get("/users/me", desk.me, Act.TOKENS, gives.UserShape),
+    _list("/tokens", desk.list_tokens, Act.TOKENS, gives.TokenShape),
+    _post("/tokens", desk.add_token, Act.TOKENS, takes.NewToken, gives.TokenShape),
+    _delete("/tokens/{token}", desk.revoke_token, Act.TOKENS),
+)  # fmt: skip

@@ -1,0 +1,108 @@
+"""Entities, their addresses and their subscriptions for programs."""
+
+from __future__ import annotations
+
+import uuid
+
+from msgspec import UNSET
+
+from msgserver.message import Address
+from msgserver.records import Entity, EntityKind, Viewer
+from msgserver.routing.may import Act, require
+from msgserver.store import people
+from msgserver.web.api.giving import NOTHING, addresses, edit, give, give_all, give_page, limit
+from msgserver.web.api.giving import take as taken
+from msgserver.web.api.shapes import contact_shape, entity_shape
+from msgserver.web.api.taken import EntityChange, NewContact, NewEntity
+from msgserver.web.ask import Answer, Ask, Refusal, Tx, not_found
+
+
+async def _one(ask: Ask) -> Entity:
+    found = await ask.store.read(people.entity, ask.viewer, ask.part["entity"])
+    if found is None:
+        raise not_found("entity")
+    return found
+
+
+async def listing(ask: Ask) -> Answer:
+    """People, groups and organisations by name; ``q`` finds words of a name or a part of an address."""
+    word = ask.query("kind")
+    if word and word not in set(EntityKind):
+        raise Refusal(422, "There is no such kind.", "It is person, group or organisation.")
+    kind = EntityKind(word) if word else None
+    query, after = ask.query("q")[:200], ask.query("after")
+    return give_page(await ask.store.read(people.entities, ask.viewer, query, kind, after, limit(ask)), entity_shape)
+
+
+async def show(ask: Ask) -> Answer:
+    """One of them."""
+    return give(entity_shape(await _one(ask)))
+
+
+def make(tx: Tx, actor: Viewer, uid: str, new: NewEntity, to: tuple[Address, ...], now: float) -> Entity:
+    """An entity with its addresses, or nothing at all."""
+    kind = EntityKind(new.kind)
+    made = people.create_entity(tx, actor, uid, kind, new.name, now, new.language, new.timezone, new.comments)
+    for address in to:
+        people.add_contact(tx, actor, made.id, address, now)
+    return made
+
+
+async def add(ask: Ask) -> Answer:
+    """Add a person, group or organisation, with addresses or without."""
+    new = taken(ask, NewEntity)
+    made = await edit(ask, make, ask.viewer, str(uuid.uuid4()), new, addresses(new.addresses), ask.at)
+    return give(entity_shape(made), 201, place=f"/api/v1/entities/{made.id}")
+
+
+async def patch(ask: Ask) -> Answer:
+    """Change name, language, time zone or comments."""
+    wish = taken(ask, EntityChange)
+    changes = {
+        name: value
+        for name in wish.__struct_fields__
+        if (value := getattr(wish, name)) is not UNSET and isinstance(value, str)
+    }
+    found = await edit(ask, people.update_entity, ask.viewer, ask.part["entity"], changes, ask.at)
+    if found is None:
+        raise not_found("entity")
+    return give(entity_shape(found))
+
+
+async def remove(ask: Ask) -> Answer:
+    """Take it away with its addresses and subscriptions; messages stay."""
+    if not await edit(ask, people.remove_entity, ask.viewer, ask.part["entity"], ask.at):
+        raise not_found("entity")
+    return NOTHING
+
+
+async def contacts(ask: Ask) -> Answer:
+    """Its addresses, the preferred first."""
+    found = await _one(ask)
+    return give_all(await ask.store.read(people.contacts, ask.viewer, found.id), contact_shape)
+
+
+async def add_contact(ask: Ask) -> Answer:
+    """Give it an address."""
+    new = taken(ask, NewContact)
+    (address,) = addresses([new.address])
+    made = await edit(ask, people.add_contact, ask.viewer, ask.part["entity"], address, ask.at, False, new.preferred)
+    if made is None:
+        raise not_found("entity")
+    return give(contact_shape(made), 201, place=f"/api/v1/contacts/{made.id}")
+
+
+async def contact(ask: Ask) -> Answer:
+    """One address."""
+    found = await ask.store.read(people.contact, ask.viewer, ask.part["contact"])
+    if found is None:
+        raise not_found("contact")
+    return give(contact_shape(found))
+
+
+async def remove_contact(ask: Ask) -> Answer:
+    """Take an address away."""
+    require(ask.viewer, Act.PEOPLE)
+    if not await edit(ask, people.remove_contact, ask.viewer, ask.part["contact"], ask.at):
+        raise not_found("contact")
+    return NOTHING

@@ -1,0 +1,371 @@
+"""What the API gives, as Structs: written as JSON by msgspec, and described by their schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from msgserver.records import (
+    ConnectorRow,
+    Contact,
+    Delivery,
+    Entity,
+    Message,
+    Note,
+    Rule,
+    StoredAttachment,
+    Subscription,
+    Tag,
+    Ticket,
+    User,
+)
+
+
+class TagShape(Struct, frozen=True):
+    """What a message is about, and why we think so."""
+
+    id: int
+    resource: str
+    record: str
+    name: str
+    why: str
+
+
+class AttachmentShape(Struct, frozen=True):
+    """A file that hangs on a message; its bytes are at ``/api/v1/attachments/{id}``."""
+
+    id: int
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+
+
+class DeliveryShape(Struct, frozen=True):
+    """What became of one message for one address."""
+
+    id: int
+    message: int
+    ticket: int | None
+    address: str
+    entity: int | None
+    connector: str
+    state: str
+    attempt: int
+    reason: str
+    next_attempt: float | None
+    created_at: float
+    changed_at: float
+
+
+class MessageShape(Struct, frozen=True):
+    """A message, in or out. Times are POSIX seconds, UTC."""
+
+    id: int
+    uid: str
+    number: str
+    direction: str
+    connector: str
+    sender: str
+    sender_name: str
+    recipients: tuple[str, ...]
+    subject: str
+    text: str
+    html: str
+    sent_at: float | None
+    received_at: float
+    ticket: int | None
+    entity: int | None
+    tags: tuple[TagShape, ...]
+    attachments: tuple[AttachmentShape, ...]
+    deliveries: tuple[DeliveryShape, ...]
+    verified: str
+    actionable: bool | None
+    spam: bool
+    unread: bool
+
+
+class PersonShape(Struct, frozen=True):
+    """A colleague."""
+
+    id: int
+    name: str
+
+
+class TicketShape(Struct, frozen=True):
+    """A conversation; its ETag is its version."""
+
+    id: int
+    uid: str
+    subject: str
+    entity: int | None
+    entity_name: str
+    address: str
+    connector: str
+    priority: str
+    actioned: bool
+    actioned_at: float | None
+    assignees: tuple[PersonShape, ...]
+    messages: int
+    unread: int
+    snippet: str
+    spam: bool
+    version: int
+    created_at: float
+    last_at: float
+
+
+class NoteShape(Struct, frozen=True):
+    """An internal note; never sent."""
+
+    id: int
+    ticket: int
+    author: str
+    text: str
+    at: float
+
+
+class EntityShape(Struct, frozen=True):
+    """A person, group or organisation."""
+
+    id: int
+    uid: str
+    kind: str
+    name: str
+    language: str
+    timezone: str
+    comments: str
+
+
+class ContactShape(Struct, frozen=True):
+    """One address of an entity."""
+
+    id: int
+    entity: int
+    address: str
+    verified: bool
+    preferred: bool
+    bouncing: str
+
+
+class SubscriptionShape(Struct, frozen=True):
+    """Who gets a copy of what."""
+
+    id: int
+    entity: int
+    resource: str
+    record: str
+    channel: str
+    digest: str
+
+
+class UserShape(Struct, frozen=True):
+    """A login with its rights."""
+
+    id: int
+    name: str
+    entity: int | None
+    active: bool
+    grants: tuple[dict[str, str], ...]
+
+
+class TokenShape(Struct, frozen=True):
+    """An API token; ``key`` is given once, when it is made."""
+
+    id: int
+    name: str
+    created_at: float
+    used_at: float | None
+    expires_at: float | None
+    key: str = ""
+
+
+class RuleShape(Struct, frozen=True):
+    """A rule as it is kept; its ETag is the version of its wording."""
+
+    id: int
+    name: str
+    position: int
+    words: tuple[str, ...]
+    prefix: str
+    sender: str
+    connector: str
+    resource: str
+    record: str
+    entity: int | None
+    priority: str | None
+    actionable: bool | None
+    spam: bool
+    stop: bool
+    active: bool
+
+
+class ConnectorShape(Struct, frozen=True):
+    """A channel, how it is, and what waits for it."""
+
+    name: str
+    kind: str
+    able: bool
+    paused: bool
+    words: str
+    since: float
+    schemes: tuple[str, ...]
+    waiting: int
+    last_in: float | None
+    last_out: float | None
+    gauges: dict[str, Any]
+
+
+# From records to shapes ------------------------------------------------------------------------------------------
+
+
+def tag_shape(tag: Tag) -> TagShape:
+    """A tag for programs."""
+    return TagShape(tag.id, tag.resource, tag.record, tag.name, tag.why)
+
+
+def attachment_shape(file: StoredAttachment) -> AttachmentShape:
+    """An attachment for programs."""
+    return AttachmentShape(file.id, file.name, file.media_type, file.size, file.sha256)
+
+
+def delivery_shape(row: Delivery) -> DeliveryShape:
+    """A delivery for programs."""
+    return DeliveryShape(
+        row.id,
+        row.message_id,
+        row.ticket_id,
+        row.address,
+        row.entity_id,
+        row.connector,
+        row.state.value,
+        row.attempt,
+        row.reason,
+        row.next_attempt,
+        row.created_at,
+        row.changed_at,
+    )
+
+
+def message_shape(
+    m: Message, tags: list[Tag], files: list[StoredAttachment], deliveries: list[Delivery]
+) -> MessageShape:
+    """A message for programs."""
+    return MessageShape(
+        id=m.id,
+        uid=m.uid,
+        number=f"{m.ticket_id}.{m.number}" if m.ticket_id is not None else "",
+        direction=m.direction.value,
+        connector=m.connector,
+        sender=m.sender,
+        sender_name=m.sender_name,
+        recipients=m.recipients,
+        subject=m.subject,
+        text=m.body,
+        html=m.html,
+        sent_at=m.sent_at,
+        received_at=m.received_at,
+        ticket=m.ticket_id,
+        entity=m.entity_id,
+        tags=tuple(map(tag_shape, tags)),
+        attachments=tuple(map(attachment_shape, files)),
+        deliveries=tuple(map(delivery_shape, deliveries)),
+        verified=m.verified,
+        actionable=m.actionable,
+        spam=m.spam,
+        unread=m.unread,
+    )
+
+
+def ticket_shape(t: Ticket) -> TicketShape:
+    """A ticket for programs."""
+    return TicketShape(
+        id=t.id,
+        uid=t.uid,
+        subject=t.subject,
+        entity=t.entity_id,
+        entity_name=t.entity_name,
+        address=t.address,
+        connector=t.connector,
+        priority=t.priority.name.lower(),
+        actioned=t.actioned_at is not None,
+        actioned_at=t.actioned_at,
+        assignees=tuple(PersonShape(user_id, name) for user_id, name in t.assignees),
+        messages=t.messages,
+        unread=t.unread,
+        snippet=t.snippet,
+        spam=t.spam,
+        version=t.version,
+        created_at=t.created_at,
+        last_at=t.last_at,
+    )
+
+
+def note_shape(note: Note) -> NoteShape:
+    """A note for programs."""
+    return NoteShape(note.id, note.ticket_id, note.author, note.body, note.at)
+
+
+def entity_shape(entity: Entity) -> EntityShape:
+    """An entity for programs."""
+    return EntityShape(
+        entity.id, entity.uid, entity.kind.value, entity.name, entity.language, entity.timezone, entity.comments
+    )
+
+
+def contact_shape(c: Contact) -> ContactShape:
+    """A contact for programs."""
+    return ContactShape(
+        c.id, c.entity_id, c.address, c.verified_at is not None, c.preferred, c.bounce_words if c.bouncing_at else ""
+    )
+
+
+def subscription_shape(s: Subscription) -> SubscriptionShape:
+    """A subscription for programs."""
+    return SubscriptionShape(s.id, s.pr_pe_id, s.resource, s.record, s.channel, s.digest)
+
+
+def user_shape(user: User) -> UserShape:
+    """A login for programs."""
+    grants = tuple(msgspec.to_builtins(grant) for grant in user.grants)
+    return UserShape(user.id, user.name, user.entity_id, user.active, grants)
+
+
+def rule_shape(rule: Rule) -> RuleShape:
+    """A rule for programs."""
+    return RuleShape(
+        id=rule.id,
+        name=rule.name,
+        position=rule.position,
+        words=rule.words,
+        prefix=rule.prefix,
+        sender=rule.sender,
+        connector=rule.connector,
+        resource=rule.resource,
+        record=rule.record,
+        entity=rule.entity_id,
+        priority=None if rule.priority is None else rule.priority.name.lower(),
+        actionable=rule.actionable,
+        spam=rule.spam,
+        stop=rule.stop,
+        active=rule.active,
+    )
+
+
+def connector_shape(row: ConnectorRow) -> ConnectorShape:
+    """A connector for programs."""
+    return ConnectorShape(
+        name=row.name,
+        kind=row.kind,
+        able=row.able,
+        paused=row.paused,
+        words=row.words,
+        since=row.since,
+        schemes=row.schemes,
+        waiting=row.waiting,
+        last_in=row.last_in,
+        last_out=row.last_out,
+        gauges=row.gauges,
+    )

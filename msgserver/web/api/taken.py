@@ -1,0 +1,122 @@
+"""What the API takes, as Structs: read from JSON by msgspec, which says what is wrong; described by their schemas."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Words = Annotated[str, Meta(min_length=1, max_length=100_000)]
+Short = Annotated[str, Meta(max_length=300)]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Uri = Annotated[str, Meta(min_length=3, max_length=400, description="mailto:..., sms:+..., xmpp:...")]
+Id = Annotated[int, Meta(ge=1, lt=2**53)]
+Level = Annotated[str, Meta(description="low, normal, high or urgent", pattern="^(low|normal|high|urgent)$")]
+
+
+class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
+    """A new message to anybody."""
+
+    to: Annotated[list[Uri], Meta(min_length=1, max_length=100)]
+    text: Words
+    subject: Short = ""
+    html: Annotated[str, Meta(max_length=500_000)] = ""
+    connector: Annotated[str, Meta(max_length=40)] = ""
+    priority: Level = "normal"
+
+
+class NewReply(Struct, frozen=True, forbid_unknown_fields=True):
+    """An answer; without ``to`` it goes the way the question came."""
+
+    text: Words
+    html: Annotated[str, Meta(max_length=500_000)] = ""
+    connector: Annotated[str, Meta(max_length=40)] = ""
+    to: Annotated[list[Uri], Meta(max_length=100)] = []
+
+
+class NewTag(Struct, frozen=True, forbid_unknown_fields=True):
+    """A word of one's own, or ``resource/record``."""
+
+    tag: Name
+
+
+class TicketChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is named is changed, the rest stays."""
+
+    assignees: Annotated[list[Id], Meta(max_length=100)] | UnsetType = UNSET
+    priority: Level | UnsetType = UNSET
+    actioned: bool | UnsetType = UNSET
+    subject: Short | UnsetType = UNSET
+
+
+class NewNote(Struct, frozen=True, forbid_unknown_fields=True):
+    """A note for colleagues."""
+
+    text: Words
+
+
+class NewEntity(Struct, frozen=True, forbid_unknown_fields=True):
+    """A person, group or organisation, with or without addresses."""
+
+    name: Name
+    kind: Annotated[str, Meta(pattern="^(person|group|organisation)$")] = "person"
+    addresses: Annotated[list[Uri], Meta(max_length=50)] = []
+    language: Annotated[str, Meta(max_length=35)] = ""
+    timezone: Annotated[str, Meta(max_length=60)] = ""
+    comments: Annotated[str, Meta(max_length=10_000)] = ""
+
+
+class EntityChange(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is named is changed, the rest stays."""
+
+    name: Name | UnsetType = UNSET
+    language: Annotated[str, Meta(max_length=35)] | UnsetType = UNSET
+    timezone: Annotated[str, Meta(max_length=60)] | UnsetType = UNSET
+    comments: Annotated[str, Meta(max_length=10_000)] | UnsetType = UNSET
+
+
+class NewContact(Struct, frozen=True, forbid_unknown_fields=True):
+    """An address for an entity."""
+
+    address: Uri
+    preferred: bool = False
+
+
+class NewSubscription(Struct, frozen=True, forbid_unknown_fields=True):
+    """A wish to receive copies."""
+
+    entity: Id
+    resource: Annotated[str, Meta(min_length=1, max_length=60)]
+    record: Annotated[str, Meta(max_length=200)] = ""
+    channel: Annotated[str, Meta(max_length=20)] = ""
+
+
+class NewRule(Struct, frozen=True, forbid_unknown_fields=True):
+    """A parser rule: its conditions, and what is done when all of them hold."""
+
+    name: Name
+    words: Annotated[list[Name], Meta(max_length=200)] = []
+    prefix: Annotated[str, Meta(max_length=100)] = ""
+    sender: Annotated[str, Meta(max_length=320)] = ""
+    connector: Annotated[str, Meta(max_length=40)] = ""
+    resource: Annotated[str, Meta(max_length=60)] = ""
+    record: Annotated[str, Meta(max_length=200)] = ""
+    entity: Id | None = None
+    priority: Level | None = None
+    actionable: bool | None = None
+    spam: bool = False
+    stop: bool = False
+    active: bool = True
+    position: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+
+
+class ConnectorChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """Let nothing leave by it, or let it go on."""
+
+    paused: bool
+
+
+class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
+    """A token of one's own."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]

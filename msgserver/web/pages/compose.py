@@ -1,0 +1,105 @@
+"""Writing a new message to anybody, by any channel."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from msgserver.message import Address
+from msgserver.records import Draft, Priority, Viewer
+from msgserver.store.edits import Refused
+from msgserver.web.ask import Answer, Ask, Refusal, Tx, see_other
+from msgserver.web.language import _
+from msgserver.web.pages.around import Around, around, desk_page
+from msgserver.web.words import sentence
+
+MOST = 100  # addresses typed by hand; more than that is an alert to a group
+
+_SEPARATOR = re.compile(r"[,;\n]+")
+
+
+def look(tx: Tx, viewer: Viewer) -> Around:
+    """What stands around the page."""
+    return around(tx, viewer)
+
+
+async def form(ask: Ask) -> Answer:
+    """An empty sheet; ``?to=`` may name somebody."""
+    return await show(ask, to=ask.query("to")[:2000])
+
+
+async def show(ask: Ask, *, wrong: str = "", status: int = 200, to: str = "") -> Answer:
+    """The sheet, with what was written on it."""
+    here = await ask.store.read(look, ask.viewer)
+    return desk_page(
+        ask,
+        "compose.html",
+        here,
+        "",
+        status=status,
+        wrong=wrong,
+        to=to or ask.form("to"),
+        subject=ask.form("subject"),
+        text=ask.form("text"),
+        priority=read_priority(ask.form("priority")),
+        once=ask.form("once") or str(uuid.uuid4()),
+    )
+
+
+async def send(ask: Ask) -> Answer:
+    """Send it; what is wrong is said beside the words, which stay."""
+    try:
+        to = read_addresses(ask.form("to"))
+        if not ask.form("text").strip() and not ask.files:
+            raise Refused(_("There are no words to send. Write something, or attach a file."))
+        recorded = await ask.house.desk.write(
+            ask.viewer,
+            Draft(
+                uid=once(ask),
+                to=to,
+                subject=ask.form("subject").strip(),
+                text=ask.form("text").strip(),
+                attachments=ask.files,
+                priority=read_priority(ask.form("priority")),
+            ),
+        )
+    except Refused as refused:
+        return await show(ask, wrong=sentence(str(refused)), status=422)
+    return see_other(f"/tickets/{recorded.ticket_id}?view=all&said=sent#m{recorded.number}")
+
+
+def once(ask: Ask) -> str:
+    """The form's own name for what it sends: the same form sent twice is one message."""
+    try:
+        return str(uuid.UUID(ask.form("once")))
+    except ValueError:
+        raise Refusal(
+            400, _("The form is incomplete."), _("Nothing was sent. Load the page again; your words are kept.")
+        ) from None
+
+
+def read_addresses(words: str) -> tuple[Address, ...]:
+    """Addresses with commas between them.
+
+    Raises:
+        Refused: none, too many, or one that is none.
+    """
+    found: list[Address] = []
+    for word in filter(None, (word.strip() for word in _SEPARATOR.split(words))):
+        bare = word.rpartition("<")[2].rstrip(">") if word.endswith(">") else word
+        try:
+            found.append(Address.parse(bare))
+        except ValueError:
+            raise Refused(
+                _("“%s” is not an address. Write ana@example.org, +93 70 123 4567 or xmpp:ana@example.org.") % word[:80]
+            ) from None
+    if not found:
+        raise Refused(_("Nobody to send it to. Write at least one address."))
+    if len(found) > MOST:
+        raise Refused(_("These are more than %d addresses. Send it to a group instead.") % MOST)
+    return tuple(dict.fromkeys(found))
+
+
+def read_priority(word: str) -> Priority:
+    """A priority out of a form; normal where it is none."""
+    return Priority(int(word)) if word in ("0", "1", "2", "3") else Priority.NORMAL

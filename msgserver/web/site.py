@@ -1,0 +1,139 @@
+"""The map of the site: every route there is, one row each, and the making of the whole from the house."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from twisted.application import strports
+from twisted.application.service import IService
+from twisted.internet.threads import deferToThreadPool
+
+from msgserver.routing.house import House
+from msgserver.routing.may import Act
+from msgserver.routing.passwords import Passwords
+from msgserver.store.door import Busy, DiskFull, StoreError
+from msgserver.web import health, live
+from msgserver.web.api.map import API
+from msgserver.web.ask import Refusal
+from msgserver.web.channel import LARGE, StrictSite
+from msgserver.web.doorman import Doorman
+from msgserver.web.health import Metrics
+from msgserver.web.language import _
+from msgserver.web.live import Streams
+from msgserver.web.pages import (
+    answer,
+    channels,
+    compose,
+    deliveries,
+    download,
+    files,
+    inbox,
+    log,
+    login,
+    people,
+    rules,
+    subscriptions,
+    ticket,
+    ticket_acts,
+)
+from msgserver.web.rendering import Pages
+from msgserver.web.routes import Open, Routes, Row
+
+PAGES = (
+    # method, path, act, who may
+    Row("GET", "/healthz", health.healthz, Open.ANYONE),
+    Row("GET", "/readyz", health.readyz, Open.ANYONE),
+    Row("GET", "/metrics", health.metrics, Open.ANYONE),
+    Row("GET", "/static/{name:word}", files.static, Open.ANYONE),
+    Row("GET", "/setup", login.setup, Open.ANYONE),
+    Row("POST", "/setup", login.make_administrator, Open.ANYONE),
+    Row("GET", "/login", login.login, Open.ANYONE),
+    Row("POST", "/login", login.enter, Open.ANYONE),
+    Row("POST", "/logout", login.logout, Open.SIGNED_IN),
+    Row("GET", "/events", live.events, Act.SEE),
+    Row("GET", "/", inbox.inbox, Act.SEE),
+    Row("GET", "/log", log.log, Act.SEE),
+    Row("GET", "/tickets/{ticket}", ticket.ticket, Act.SEE),
+    Row("GET", "/tickets/{ticket}/thread", ticket.thread, Act.SEE),
+    Row("POST", "/tickets/{ticket}/answer", answer.answer, Act.REPLY, LARGE),
+    Row("POST", "/tickets/{ticket}/notes", answer.note, Act.NOTE),
+    Row("POST", "/tickets/{ticket}/take", ticket_acts.take, Act.ASSIGN),
+    Row("POST", "/tickets/{ticket}/drop", ticket_acts.drop, Act.ASSIGN),
+    Row("POST", "/tickets/{ticket}/assign", ticket_acts.assign, Act.ASSIGN),
+    Row("POST", "/tickets/{ticket}/priority", ticket_acts.prioritise, Act.TICKET),
+    Row("POST", "/tickets/{ticket}/done", ticket_acts.done, Act.TICKET),
+    Row("POST", "/tickets/{ticket}/reopen", ticket_acts.reopen, Act.TICKET),
+    Row("POST", "/tickets/{ticket}/read", ticket_acts.read, Act.MARK),
+    Row("POST", "/tickets/{ticket}/unread", ticket_acts.unread, Act.MARK),
+    Row("POST", "/tickets/{ticket}/tags", ticket_acts.tag, Act.TAG),
+    Row("GET", "/messages/new", compose.form, Act.WRITE),
+    Row("POST", "/messages/new", compose.send, Act.WRITE, LARGE),
+    Row("GET", "/messages/{message}/original", download.original, Act.RAW),
+    Row("GET", "/attachments/{attachment}", download.attachment, Act.SEE),
+    Row("POST", "/deliveries/{delivery}/retry", deliveries.retry, Act.SEE),
+    Row("POST", "/deliveries/{delivery}/cancel", deliveries.cancel, Act.SEE),
+    Row("GET", "/channels", channels.channels, Act.SEE),
+    Row("POST", "/channels/{name:word}/pause", channels.pause, Act.CONNECTORS),
+    Row("POST", "/channels/{name:word}/resume", channels.resume, Act.CONNECTORS),
+    Row("GET", "/people", people.people, Act.SEE),
+    Row("POST", "/people", people.add, Act.PEOPLE),
+    Row("POST", "/people/{entity}/contacts", people.add_contact, Act.PEOPLE),
+    Row("GET", "/rules", rules.rules, Act.RULES),
+    Row("POST", "/rules", rules.add, Act.RULES),
+    Row("POST", "/rules/{rule}/remove", rules.remove, Act.RULES),
+    Row("GET", "/subscriptions", subscriptions.subscriptions, Act.SUBSCRIBE),
+    Row("POST", "/subscriptions", subscriptions.add, Act.SUBSCRIBE),
+    Row("POST", "/subscriptions/{subscription}/remove", subscriptions.remove, Act.SUBSCRIBE),
+)
+
+
+class Rooms(msgspec.Struct, frozen=True):
+    """What the site itself keeps; acts find it as ``ask.site``."""
+
+    pages: Pages
+    passwords: Passwords
+    streams: Streams
+    metrics: Metrics
+    in_thread: Callable[..., Awaitable[Any]]
+    rows: tuple[Row, ...]
+
+    def store_trouble(self, error: BaseException) -> Refusal | None:
+        """What the store's failures mean to the one who asked; None: it is no such failure."""
+        if not isinstance(error, StoreError):
+            return None
+        if isinstance(error, DiskFull):
+            refusal = Refusal(503, _("The disk is full."), _("Nothing was saved. Tell the operator; then try again."))
+        elif isinstance(error, Busy):
+            refusal = Refusal(503, _("The database is busy."), _("Nothing is lost. Go back and try again in a moment."))
+        else:
+            refusal = Refusal(503, _("The database cannot be reached."), _("Nothing was saved. Tell the operator."))
+        refusal.headers = (("Retry-After", "5"),)
+        return refusal
+
+
+def make_site(house: House) -> IService:
+    """The web as a service: it listens from its (privileged) start until it is stopped."""
+    service: IService = strports.service(house.config.web.listen, make_factory(house), reactor=house.reactor)
+    return service
+
+
+def make_factory(house: House, in_thread: Callable[..., Awaitable[Any]] | None = None) -> StrictSite:
+    """The factory of its connections; the live pages begin and end with its port."""
+    reactor = house.reactor
+
+    def in_pool(f: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), f, *args)
+
+    run = in_thread or in_pool
+    rooms = Rooms(
+        Pages(house.config.hub.name, reactor),
+        Passwords(run),
+        Streams(house.store, house.bus, reactor),
+        Metrics(),
+        run,
+        (*PAGES, *API),
+    )
+    doorman = Doorman(Routes(rooms.rows), house, rooms, reactor)
+    return StrictSite(doorman.limit, doorman.take, reactor, rooms.streams)

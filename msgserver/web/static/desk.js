@@ -1,0 +1,179 @@
+// The desk without reloading. Everything works without this file; it only saves waiting and clicking.
+"use strict";
+(() => {
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const list = $("[data-list]"), reading = $("[data-ticket]");
+  const title = document.title;
+  let waiting = [], beyond = 0, busy = false, again = false;
+  let held = list ? +list.dataset.held : null;
+
+  const fetchPart = async (address) => {
+    const answer = await fetch(address, { credentials: "same-origin", headers: { "X-Part": "1" } });
+    if (answer.redirected || !answer.ok) throw new Error(answer.status);
+    const shell = document.createElement("template");
+    shell.innerHTML = await answer.text();
+    return shell.content;
+  };
+
+  // The list: what changed is changed in place, what is new waits behind "n new" unless nobody is reading here.
+  const untouched = () => {
+    const at = document.activeElement, scrolled = list.scrollHeight > list.clientHeight + 1 ? list.scrollTop : scrollY;
+    return scrolled < 40 && !(at && list.contains(at) && at !== list);
+  };
+
+  // Each new row goes to its place in the order the server gave.
+  const put = (rows) => {
+    for (const [row, next] of waiting) {
+      const before = next && $(`li[data-id="${next}"]`, rows);
+      rows.insertBefore(row, before || null);
+      $(".row", row).classList.add("new");
+    }
+    if (waiting.length) $$(".empty", list).forEach((empty) => empty.remove());
+    waiting = [];
+  };
+
+  const showBar = () => {
+    const bar = $(".fresh", list), n = waiting.length + beyond;
+    bar.hidden = !n;
+    if (n) bar.textContent = `${n} new – show`;
+  };
+
+  const refreshList = async () => {
+    const part = $("ol", await fetchPart(list.dataset.list + (reading ? "&open=" + reading.dataset.ticket : "")));
+    const rows = $(".rows", list), have = new Map($$("li", rows).map((row) => [row.dataset.id, row]));
+    const incoming = [...part.children], ids = new Set(incoming.map((row) => row.dataset.id));
+    const fresh = [];
+    incoming.forEach((row, i) => {
+      const old = have.get(row.dataset.id);
+      if (!old) fresh.push([row, incoming[i + 1]?.dataset.id]);
+      else if (old.dataset.mark !== row.dataset.mark) {
+        old.dataset.mark = row.dataset.mark;
+        copyRow(old, row);
+      }
+    });
+    const gone = $(".older", list) ? [] : [...have].filter(([id]) => !ids.has(id)).map(([, row]) => row);
+    for (const row of gone) if (!row.contains(document.activeElement) && !$("[aria-current]", row)) row.remove();
+    waiting = fresh.reverse();
+    const counts = JSON.parse(part.dataset.counts || "{}"), here = counts[list.dataset.view] || 0;
+    if (held !== null && list.dataset.whole) beyond = Math.max(0, beyond + here - held - fresh.length);
+    held = here;
+    if (untouched()) put(rows);
+    showBar();
+    $$("[data-view]:not(.list)").forEach((link) => { $(".n", link).textContent = counts[link.dataset.view] || ""; });
+    const unread = +part.dataset.waiting;
+    document.title = (unread ? `(${unread}) ` : "") + title.replace(/^\(\d+\) /, "");
+  };
+
+  const copyRow = (old, row) => {
+    const from = $(".row", row), to = $(".row", old);
+    to.className = from.className;
+    to.innerHTML = from.innerHTML;
+  };
+
+  // The conversation: new messages are appended, changed ones (a delivery's words) replaced; what you write stays.
+  const refreshThread = async () => {
+    const part = $(".thread", await fetchPart(`/tickets/${reading.dataset.ticket}/thread`));
+    const thread = $(".thread", reading), have = new Map($$(".msg", thread).map((m) => [m.dataset.key, m]));
+    for (const message of [...part.children]) {
+      const old = have.get(message.dataset.key);
+      if (!old) thread.append(message);
+      else if (old.dataset.mark !== message.dataset.mark && !old.contains(document.activeElement)) old.replaceWith(message);
+    }
+    markRead();
+  };
+
+  const refresh = async () => {
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      if (list) await refreshList();
+      if (reading) await refreshThread();
+    } catch { /* the next ring, or the next click, tries again */ }
+    busy = false;
+    if (again) { again = false; setTimeout(refresh, 300); }
+  };
+
+  // Reading marks read: by a POST of its own, while the page is really looked at.
+  const markRead = async () => {
+    const form = $("[data-auto-read]");
+    const unread = $$(".msg.unread", reading || document).length;
+    if (!reading || !unread || document.hidden) return;
+    const token = $("input[name=csrf]").value;
+    const answer = await fetch(`/tickets/${reading.dataset.ticket}/read`, {
+      method: "POST", credentials: "same-origin", redirect: "manual",
+      headers: { "Content-Type": "application/x-www-form-urlencoded" },
+      body: new URLSearchParams({ csrf: token }),
+    }).catch(() => null);
+    if (answer && form) form.hidden = true;
+  };
+
+  const listen = () => {
+    let wait = 1000, lost = false;
+    const open = () => {
+      const events = new EventSource("/events");
+      events.onopen = () => { wait = 1000; if (lost) refresh(); lost = false; };
+      events.addEventListener("changed", () => refresh());
+      events.onerror = () => {
+        lost = true;
+        if (events.readyState !== EventSource.CLOSED) return;
+        events.close();
+        setTimeout(open, wait);
+        wait = Math.min(wait * 2, 60000);
+      };
+      addEventListener("pagehide", () => events.close(), { once: true });
+    };
+    open();
+  };
+
+  if (list) {
+    $(".fresh", list).addEventListener("click", () => {
+      if (beyond) { location.reload(); return; }
+      put($(".rows", list));
+      showBar();
+      list.scrollTop = 0;
+      scrollTo({ top: 0 });
+      const row = $(".row", list);
+      if (row) row.focus();
+    });
+    const key = "scroll " + list.dataset.list;
+    list.scrollTop = +sessionStorage.getItem(key) || 0;
+    addEventListener("pagehide", () => sessionStorage.setItem(key, list.scrollTop));
+  }
+  if (list || reading) listen();
+  if (reading) {
+    markRead();
+    document.addEventListener("visibilitychange", markRead);
+    if (!location.hash && matchMedia("(min-width: 70rem)").matches) {
+      const last = $(".thread .msg:last-child", reading);
+      if (last && last.getBoundingClientRect().bottom > innerHeight) last.scrollIntoView({ block: "center" });
+    }
+  }
+
+  // What is being written outlives a closed tab or an ended session; once it is sent it is forgotten.
+  const sending = sessionStorage.getItem("sending");
+  if (sending && $("[role=status]")) localStorage.removeItem(sending);
+  sessionStorage.removeItem("sending");
+  for (const form of $$("form[data-draft]")) {
+    const text = $("textarea", form), place = "draft " + form.dataset.draft;
+    if (!text.value && !$("[role=alert]")) text.value = localStorage.getItem(place) || "";
+    text.addEventListener("input", () => text.value ? localStorage.setItem(place, text.value) : localStorage.removeItem(place));
+    form.addEventListener("submit", () => {
+      sessionStorage.setItem("sending", place);
+      for (const button of $$("button", form)) setTimeout(() => { button.disabled = true; });
+    });
+    form.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+    });
+  }
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+  // One open menu at a time; Escape and a click elsewhere close it.
+  const close = (but) => $$("details.menu[open]").forEach((menu) => { if (!menu.contains(but)) menu.open = false; });
+  document.addEventListener("click", (event) => close(event.target));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const menu = $("details.menu[open]");
+    if (menu) { menu.open = false; $("summary", menu).focus(); }
+  });
+})();
