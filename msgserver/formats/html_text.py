@@ -7,7 +7,7 @@ from html import unescape
 
 _MOST = 1_000_000  # characters looked at
 # A tag's end: quoted attribute values may hold ">". The window keeps an unclosed quote from costing the rest each time.
-_TAG_REST = re.compile(r"[^>\"']*+(?:=\s*+(?:\"[^\"]*+\"|'[^']*+')[^>\"']*+|[\"'][^>\"']*+)*+>")
+_TAG_REST = re.compile(r"(?:[^>\"'=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+|[\"'])*+>")
 _WINDOW = 4_000
 _MARKUP = re.compile(r"<[a-zA-Z/!?]")
 _NAME = re.compile(r"/?[a-zA-Z][a-zA-Z0-9:]{0,30}")
