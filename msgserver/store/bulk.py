@@ -82,19 +82,11 @@ class Statement:
             ),
         )
 
-    def run(self, tx: Connection, rows: Sequence[Row] | None = None, **parameters: Any) -> int:
-        """Carry it out; returns how many rows it touched."""
+    def run(self, tx: Connection, rows: Sequence[Row] | None = None, **parameters: Any) -> None:
+        """Carry it out."""
         if rows is not None:
             parameters["rows"] = encode(rows)
-        connection = raw(tx)
-        if is_sqlite(tx):
-            before: int = connection.total_changes  # sqlite3 knows no rowcount of a statement that begins WITH
-            connection.execute(self._sqlite, parameters).close()
-            return int(connection.total_changes) - before
-        cursor = connection.execute(self._postgresql, parameters)
-        touched: int = cursor.rowcount
-        cursor.close()
-        return touched
+        raw(tx).execute(self._sqlite if is_sqlite(tx) else self._postgresql, parameters).close()
 
     def fetch(self, tx: Connection, rows: Sequence[Row] | None = None, **parameters: Any) -> list[Any]:
         """Carry it out; returns the rows of its answer, each a sequence in the order of ``out``."""

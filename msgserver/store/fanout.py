@@ -115,7 +115,10 @@ def copy(tx: Connection, messages: Sequence[bulk.Row], routes: Sequence[tuple[in
     """
     if not messages:
         return {}
-    written = COPIES.run(tx, messages, lanes=bulk.encode(list(lanes(tx).items())), routes=bulk.encode(routes))
-    if not written:
-        return {}
-    return dict(_COUNTED.fetch(tx, [(row[0],) for row in messages]))
+    COPIES.run(tx, messages, lanes=bulk.encode(list(lanes(tx).items())), routes=bulk.encode(routes))
+    return count(tx, [row[0] for row in messages])
+
+
+def count(tx: Connection, message_ids: Sequence[int]) -> dict[int, int]:
+    """How many deliveries each message has; those with none are left out."""
+    return dict(_COUNTED.fetch(tx, [(number,) for number in message_ids]))

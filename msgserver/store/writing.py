@@ -17,7 +17,7 @@ from msgserver.records import Draft, Recorded, Viewer
 from msgserver.store import bulk, visible
 from msgserver.store.choosing import load
 from msgserver.store.edits import Refused, Stale
-from msgserver.store.fanout import LIFETIME, serving
+from msgserver.store.fanout import LIFETIME, count, serving
 from msgserver.store.groups import place
 from msgserver.store.recording import snippet, take_turn, ticket_uid, write_attachments
 from msgserver.store.schema import msg_log, msg_tag, ticket
@@ -75,10 +75,10 @@ def write_draft(tx: Connection, actor: Viewer, draft: Draft, lanes: dict[str, st
         where = _open(tx, actor, draft, addresses, message_id, now)
     _write_message(tx, actor, draft, where, question, addresses, message_id, now)
     ways = _ways(tx, draft, question, where, addresses, lanes)
-    count = _deliver(tx, draft, where.ticket_id, message_id, ways, lanes, now)
-    if not count:
+    copies = _deliver(tx, draft, where.ticket_id, message_id, ways, lanes, now)
+    if not copies:
         raise Refused("nobody of these can be written to: they have no address; add one, or choose somebody else")
-    return Recorded(message_id, where.ticket_id, where.messages + 1, deliveries=count, new_ticket=where.new)
+    return Recorded(message_id, where.ticket_id, where.messages + 1, deliveries=copies, new_ticket=where.new)
 
 
 def _where(tx: Connection, actor: Viewer, draft: Draft) -> _Place | None:
@@ -282,7 +282,7 @@ def _deliver(
     lanes: Mapping[str, str],
     now: float,
 ) -> int:
-    return _DELIVER.run(
+    _DELIVER.run(
         tx,
         [(i, address, connector) for i, (address, connector) in enumerate(ways)],
         lanes=bulk.encode(list(lanes.items())),
@@ -294,3 +294,4 @@ def _deliver(
         expires=now + LIFETIME,
         cause=draft.cause,
     )
+    return count(tx, [message_id]).get(message_id, 0)
