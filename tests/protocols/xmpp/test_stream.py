@@ -139,7 +139,7 @@ def test_much_small_text_costs_little() -> None:
     line = Line()
     began = time.perf_counter()
     line.receive("<message><body>\U0001f30a".encode() + b"&lt;\n" * 50_000 + b"</body></message>")
-    assert time.perf_counter() - began < 0.5  # joined piece by piece it would be seconds
+    assert time.perf_counter() - began < 0.15  # joined piece by piece it would be most of a second
     assert str(line.heard[0].body) == "\U0001f30a" + "<\n" * 50_000
 
 
