@@ -40,6 +40,7 @@ class Dialogue:
         self._sender: Address | None = None
         self._has_sender = False
         self._recipients: list[Address] = []
+        self._turned_away = 0
 
     def command(self, line: bytes) -> None:
         """Answer one line."""
@@ -99,28 +100,28 @@ class Dialogue:
             raise grammar.Refused(b"503 5.5.1 Say EHLO first")
         if self._has_sender:
             raise grammar.Refused(b"503 5.5.1 A mail is under way already: RSET begins anew")
-        path, words = grammar.split_path(argument, b"FROM")
-        utf8 = False
-        if words:
-            utf8, _declared = grammar.mail_parameters(words, self._gate.limits.size)
-        self._sender = self._gate.senders.read(path, utf8)
-        self._utf8 = utf8
+        self._sender, self._utf8 = self._gate.senders.read(argument)
         self._has_sender = True
         self._session.say(replies.SENDER_FINE)
 
     def _rcpt_to(self, argument: bytes) -> None:
         if not self._has_sender:
             raise grammar.Refused(b"503 5.5.1 MAIL comes before RCPT")
-        path, words = grammar.split_path(argument, b"TO")
-        if words:
-            raise grammar.Refused(b"555 5.5.4 RCPT takes no parameters here")
-        recipient = self._gate.recipients.read(path, self._utf8)
+        recipient = self._gate.recipients.read(argument, self._utf8)
         if recipient not in self._recipients:
             if len(self._recipients) >= self._gate.limits.recipients:
-                self._session.idle(replies.TOO_MANY_RECIPIENTS)
+                self._too_many()
                 return
             self._recipients.append(recipient)
         self._session.say(replies.RECIPIENT_FINE)
+
+    def _too_many(self) -> None:
+        """A long list comes in several transactions (RFC 5321 section 4.5.3.1.10); an endless one does not."""
+        self._turned_away += 1
+        if self._turned_away > 10 * self._gate.limits.recipients:
+            self._session.goodbye(replies.TOO_MANY_ERRORS)
+        else:
+            self._session.say(replies.TOO_MANY_RECIPIENTS)
 
     def _data(self, argument: bytes) -> None:
         if argument.strip():

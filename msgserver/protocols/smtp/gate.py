@@ -54,7 +54,7 @@ class Gate(Factory):
         self.own_name = settings.own_name
         self.rejects_bare_newlines = settings.bare_newlines == "reject"
         self.budget = ByteBudget(max(settings.limits.memory, 2 * settings.limits.size))
-        self.senders = grammar.Senders()
+        self.senders = grammar.Senders(settings.limits.size)
         self.recipients = grammar.Recipients(settings.domains, settings.addresses)
         host = self.own_name.encode("ascii", "replace")
         self.greeting = b"220 " + host + b" ESMTP\r\n"

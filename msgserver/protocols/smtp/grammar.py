@@ -18,7 +18,8 @@ _HELO = re.compile(rb"[\x21-\x7e\x80-\xff]{1,255}\Z")
 _HTTP = frozenset(
     b"GET POST PUT HEAD OPTIONS CONNECT DELETE PATCH TRACE PRI HOST: USER-AGENT: ACCEPT: CONTENT-TYPE:".split()
 )
-_REMEMBERED = 4096
+_REMEMBERED = 4096  # arguments
+_SHORT = 200  # bytes of one that is worth remembering
 
 
 class Refused(Exception):
@@ -93,31 +94,38 @@ def _decoded(path: bytes, utf8: bool) -> str:
 
 
 class Senders:
-    """Reads reverse-paths; remembers the usual ones."""
+    """Reads the argument of MAIL; remembers the usual ones, since few senders bring most of the mail."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[bytes, bool], Address | None] = {(b"", False): None, (b"", True): None}
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: dict[bytes, tuple[Address | None, bool]] = {}
 
-    def read(self, path: bytes, utf8: bool) -> Address | None:
-        """The sender, or None for ``<>``.
+    def read(self, argument: bytes) -> tuple[Address | None, bool]:
+        """The sender, None for ``<>``, and whether the mail is SMTPUTF8.
 
         Raises:
-            Refused: it is no address one could answer.
+            Refused: it is no address one could answer, or a parameter is wrong.
         """
-        try:
-            return self._known[path, utf8]
-        except KeyError:
-            pass
+        known = self._known.get(argument)
+        if known is None:
+            known = self._checked(argument)
+            if len(self._known) >= _REMEMBERED:
+                self._known = {}
+            if len(argument) <= _SHORT:
+                self._known[argument] = known
+        return known
+
+    def _checked(self, argument: bytes) -> tuple[Address | None, bool]:
+        path, words = split_path(argument, b"FROM")
+        utf8, _declared = mail_parameters(words, self._limit)
+        if not path:
+            return None, utf8
         if not _MAILBOX.match(path):
             raise Refused(b"553 5.1.7 The sender's address cannot be understood")
         try:
-            address = Address.of("mailto", _decoded(path, utf8))
+            return Address.of("mailto", _decoded(path, utf8)), utf8
         except ValueError:
             raise Refused(b"553 5.1.7 The sender's address is one we could not answer") from None
-        if len(self._known) >= _REMEMBERED:
-            self._known = {(b"", False): None, (b"", True): None}
-        self._known[path, utf8] = address
-        return address
 
 
 def _domain_forms(domain: str) -> set[str]:
@@ -143,21 +151,23 @@ class Recipients:
         self._locals = None if everyone else frozenset(name.lower() for name in addresses) | {"postmaster"}
         self._known: dict[tuple[bytes, bool], Address] = {}
 
-    def read(self, path: bytes, utf8: bool) -> Address:
-        """The recipient.
+    def read(self, argument: bytes, utf8: bool) -> Address:
+        """The recipient in the argument of RCPT.
 
         Raises:
             Refused: no address, not ours, or nobody here.
         """
-        try:
-            return self._known[path, utf8]
-        except KeyError:
-            pass
-        address = self._checked(path, utf8)
-        if len(self._known) >= _REMEMBERED:
-            self._known = {}
-        self._known[path, utf8] = address
-        return address
+        known = self._known.get((argument, utf8))
+        if known is None:
+            path, words = split_path(argument, b"TO")
+            if words:
+                raise Refused(b"555 5.5.4 RCPT takes no parameters here")
+            known = self._checked(path, utf8)
+            if len(self._known) >= _REMEMBERED:
+                self._known = {}
+            if len(argument) <= _SHORT:
+                self._known[argument, utf8] = known
+        return known
 
     def _checked(self, path: bytes, utf8: bool) -> Address:
         if path.lower() == b"postmaster":  # RFC 5321 section 4.5.1

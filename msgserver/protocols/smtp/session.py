@@ -105,7 +105,10 @@ class Session(Protocol):
         self.heard = True
         if self.mode is Mode.CLOSED:
             return
-        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
+        if self._buffer:
+            self._buffer = self._buffer[self._at :] + data
+        else:
+            self._buffer = data
         self._at = 0
         if self.mode is Mode.STORING or self._paused:
             if len(self._buffer) > _AHEAD and not self._full:
@@ -160,23 +163,24 @@ class Session(Protocol):
             return
         self._advancing = True
         try:
-            while self._at < len(self._buffer) and not self._paused and self._step():
-                pass
+            while self._at < len(self._buffer) and not self._paused:
+                mode = self.mode
+                if mode is Mode.BODY:
+                    going_on = self._take_body()
+                elif mode is Mode.COMMAND or mode is Mode.LOGIN:
+                    going_on = self._take_line()
+                else:
+                    break
+                if not going_on:
+                    break
         finally:
             self._advancing = False
         if self._at >= len(self._buffer):
             self._buffer, self._at = b"", 0
         self._flush()
 
-    def _step(self) -> bool:
-        """Take one line or piece of body from the buffer; False where it has to wait for more."""
-        if self.mode is Mode.COMMAND or self.mode is Mode.LOGIN:
-            return self._take_line()
-        if self.mode is Mode.BODY:
-            return self._take_body()
-        return False
-
     def _take_line(self) -> bool:
+        """Take one line from the buffer; False where it has to wait for more."""
         buffer, at = self._buffer, self._at
         end = buffer.find(b"\n", at)
         longest = _LINE if self.mode is Mode.COMMAND else _AUTH_LINE
@@ -283,6 +287,7 @@ class Session(Protocol):
     # -- the mail
 
     def _take_body(self) -> bool:
+        """Take the rest of the buffer, or what of it belongs to the mail; False where that goes on."""
         body = self.body
         if body is None:
             return False

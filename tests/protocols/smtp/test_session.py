@@ -344,6 +344,7 @@ def test_recipients_are_limited():
     many = b"".join(b"RCPT TO:<r%d@hub.example>\r\n" % n for n in range(6))
     assert talk.codes(many + b"RCPT TO:<r0@hub.example>\r\n") == [250] * 3 + [452] * 3 + [250]
     assert talk.codes(DATA + b"x\r\n.\r\n") == [354, 250]
+    assert talk.codes(MAIL + many.replace(b"<r", b"<s") * 10)[-1] == 421
 
 
 def test_errors_and_idle_commands_are_limited():
