@@ -17,7 +17,7 @@ from msgserver.formats.reading import ReadingLimits
 # Lines that begin like a delimiter and are none cost time: a mail has no honest use for more of them than this.
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+*'|~-]{1,80}/[a-z0-9!#$&^_.+*'|~-]{1,80}")
 _DASHED = re.compile(rb"^--([!-~]{4,70}?)(?:--)?[ \t]*\r?$", re.MULTILINE)
-_MOST_LOOKALIKES = 500_000
+_MOST_LOOKALIKES = 200_000
 
 
 class Piece:
