@@ -131,7 +131,8 @@ class Query(msgspec.Struct, frozen=True):
 
 def parse(text: str) -> Query:
     """What a person wrote as a tree. Never raises."""
-    reading = _Reading(text[:LONGEST_QUERY])
+    written = text[:LONGEST_QUERY].replace("\0", " ").encode("utf-8", "replace").decode()  # no database holds these
+    reading = _Reading(written)
     tree = reading.any_of(0)
     if len(text) > LONGEST_QUERY:
         reading.ignored.append("the end (too long)")

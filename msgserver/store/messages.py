@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from msgserver.formats.search import parse
 from msgserver.records import Delivery, DeliveryState, Direction, Message, StoredAttachment, Tag, Viewer
 from msgserver.store import audit, visible
+from msgserver.store.bulk import clean
 from msgserver.store.edits import Refused
 from msgserver.store.paging import Page, cursor, position, size
 from msgserver.store.schema import (
@@ -150,6 +151,7 @@ def add_tag(
     Raises:
         Refused: the resource's name is none.
     """
+    resource, record = clean(resource), clean(record)
     if not resource or len(resource) > 60 or len(record) > 200:
         raise Refused("Nothing was tagged: choose what the message is about.")
     if not visible_ids(tx, actor, [message_id]):

@@ -13,6 +13,7 @@ from msgserver.formats.tokens import fold
 from msgserver.message import Address
 from msgserver.records import Contact, Entity, EntityKind, Viewer
 from msgserver.store import audit, visible
+from msgserver.store.bulk import clean
 from msgserver.store.edits import Refused
 from msgserver.store.paging import Page, cursor, position, size
 from msgserver.store.schema import (
@@ -118,13 +119,13 @@ def create_entity(
     Raises:
         Refused: it has no name, or its uid is taken.
     """
-    name = " ".join(name.split())[:200]
+    name = clean(" ".join(name.split())[:200])
     if not name:
         raise Refused("Nothing was saved: give a name.")
     if tx.scalar(select(pe_entity.c.id).where(pe_entity.c.uid == uid)) is not None:
         raise Refused("Nothing was saved: this has been saved before.")
     row = {"uid": uid, "kind": kind.value, "name": name, "name_folded": fold(name), "created_at": now}
-    row |= {"language": language, "timezone": timezone, "comments": comments}
+    row |= {"language": language, "timezone": timezone, "comments": clean(comments)}
     made = tx.execute(insert(pe_entity).values(**row).returning(*ENTITY)).one()
     audit.note(tx, actor, f"create {kind.value}", f"entity/{made.id}", {"name": name}, now)
     return entity_from(made)
@@ -139,7 +140,7 @@ def update_entity(tx: Connection, actor: Viewer, entity_id: int, changes: dict[s
     before = entity(tx, actor, entity_id)
     if before is None:
         return None
-    values: dict[str, Any] = {key: value for key, value in changes.items() if key in _CHANGEABLE}
+    values: dict[str, Any] = {key: clean(value) for key, value in changes.items() if key in _CHANGEABLE}
     if "name" in values:
         values["name"] = " ".join(values["name"].split())[:200]
         values["name_folded"] = fold(values["name"])

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from msgserver.formats.tokens import fold
 from msgserver.records import Field, ResourceRecord, ResourceType, Viewer
 from msgserver.store import audit, visible
+from msgserver.store.bulk import clean, encode
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.paging import Page, cursor, position, size
 from msgserver.store.schema import msg_log, msg_tag, resource_record, resource_type
@@ -164,15 +165,19 @@ def record_by_id(tx: Connection, viewer: Viewer, record_id: int) -> ResourceReco
 
 
 def _content(changes: dict[str, Any]) -> dict[str, Any]:
-    content = {key: value for key, value in changes.items() if key in _CHANGEABLE}
+    content: dict[str, Any] = {
+        key: clean(value) if isinstance(value, str) else value for key, value in changes.items() if key in _CHANGEABLE
+    }
     if "name" in content:
         content["name"] = " ".join(str(content["name"]).split())[:200]
         content["name_folded"] = fold(content["name"])
         if not content["name"]:
             raise Refused("Nothing was saved: give a name.")
-    for key in ("fields", "aliases"):
-        if key in content:
-            content[key] = msgspec.json.encode(content[key]).decode()
+    if "fields" in content:
+        fields = {clean(str(key)): clean(str(value)) for key, value in content["fields"].items()}
+        content["fields"] = msgspec.json.encode(fields).decode()
+    if "aliases" in content:
+        content["aliases"] = encode([str(alias) for alias in content["aliases"]])
     return content
 
 

@@ -35,6 +35,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from msgserver.formats.query import All, Any, Moment, Not, Numbered, OfPriority, OfRecord, Term, Tree, Words
 from msgserver.formats.search import marked, spellings
 from msgserver.records import Viewer
+from msgserver.store import bulk
 from msgserver.store.paging import database_clock
 from msgserver.store.schema import (
     auth_user,
@@ -122,7 +123,7 @@ def unread(viewer: Viewer, log: FromClause = msg_log) -> ColumnElement[bool]:
 
 def escape(text: str) -> str:
     """A text as a literal within LIKE ... ESCAPE '/'."""
-    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return bulk.clean(text).replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
 def _wordy(tree: Tree) -> bool:

@@ -26,6 +26,7 @@ from msgserver.formats.query import Tree
 from msgserver.formats.search import parse
 from msgserver.records import Message, Note, Priority, Ticket, Viewer
 from msgserver.store import audit, messages, visible
+from msgserver.store.bulk import clean
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.paging import Page, cursor, database_clock, position, size
 from msgserver.store.schema import (
@@ -281,7 +282,7 @@ def set_subject(
     tx: Connection, actor: Viewer, ticket_id: int, subject: str, now: float, expected_version: int | None = None
 ) -> Ticket | None:
     """Call it something else. Raises Stale."""
-    subject = " ".join(subject.split())[:300]
+    subject = clean(" ".join(subject.split())[:300])
     return _edit(tx, actor, ticket_id, now, expected_version, "subject", {"subject": subject}, subject=subject)
 
 
@@ -314,6 +315,7 @@ def add_note(tx: Connection, actor: Viewer, ticket_id: int, body: str, now: floa
     Raises:
         Refused: it is empty.
     """
+    body = clean(body)
     if not body.strip():
         raise Refused("Nothing was saved: the note is empty.")
     found = ticket(tx, actor, ticket_id)
