@@ -15,8 +15,13 @@ from collections.abc import Callable
 from email.header import decode_header, make_header
 from email.message import Message
 from email.utils import getaddresses, parsedate_to_datetime
+from typing import Any
+
+from twisted.internet import task
+from twisted.internet.defer import ensureDeferred
 
 from msgserver.formats.mime import read_mail
+from msgserver.workers.pool import WorkerPool
 
 HEAD = b"""Received: from mx.example.org (mx.example.org [192.0.2.7]) by hub.example with ESMTPS id 4Xk\r
 \tfor <desk@hub.example>; Mon, 3 Nov 2025 10:00:03 +0000\r
@@ -44,7 +49,8 @@ def rich() -> bytes:
     html = b"<html><body>" + b"<p>" * 1 + b"".join(b"<p>" + LINE + b"</p>" for _ in range(500)) + b"</body></html>"
     return (
         HEAD
-        + b'Content-Type: multipart/alternative; boundary="b1"\r\n\r\n--b1\r\nContent-Type: text/plain; charset=utf-8\r\n'
+        + b'Content-Type: multipart/alternative; boundary="b1"\r\n\r\n'
+        + b"--b1\r\nContent-Type: text/plain; charset=utf-8\r\n"
         + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
         + LINE * 550
         + b"\r\n--b1\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
@@ -57,7 +63,8 @@ def large() -> bytes:
     """A mail with an attachment of 5 MiB on the wire."""
     return (
         HEAD
-        + b'Content-Type: multipart/mixed; boundary="b1"\r\n\r\n--b1\r\nContent-Type: text/plain\r\n\r\nSee the plan.\r\n'
+        + b'Content-Type: multipart/mixed; boundary="b1"\r\n\r\n'
+        + b"--b1\r\nContent-Type: text/plain\r\n\r\nSee the plan.\r\n"
         + b'--b1\r\nContent-Type: application/pdf; name="plan.pdf"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
         + encodebytes(os.urandom(3_700_000)).replace(b"\n", b"\r\n")
         + b"--b1--\r\n"
@@ -112,5 +119,20 @@ def main() -> None:
         print(f"{name:22}{ours:10.0f}{default:12.0f}{compat:12.0f}   {default / ours:.1f}x / {compat / ours:.1f}x")
 
 
+async def through_a_worker(reactor: Any) -> None:
+    """Print mails a second through one reader process, and what they cost the hub's own process."""
+    pool = WorkerPool(reactor)
+    pool.startService()
+    await pool.read_mails([one_kib()])
+    print(f"{'through a worker':22}{'mails/s':>10}{'hub, microseconds a mail':>28}")
+    for name, raw, count in (("1 KiB text", one_kib(), 3_000), ("5 MiB attachment", large(), 6)):
+        cpu, start = time.process_time(), time.perf_counter()
+        await pool.read_mails([raw] * count)
+        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+        print(f"{name:22}{count / wall:10.1f}{cpu / count * 1e6:28.0f}")
+    await pool.stopService()
+
+
 if __name__ == "__main__":
     main()
+    task.react(lambda reactor: ensureDeferred(through_a_worker(reactor)))
