@@ -110,6 +110,8 @@ class XMPPConnector(Service):
             await idle
         if deadline.active():
             deadline.cancel()
+        if self._half_open is not None and not self._half_open.managed:
+            self._intake.give_back("the hub is being stopped; send it again in a few minutes")
         if self._intake.waiting:
             _log.warn(
                 "chat {name} stops; {count} messages are not committed", name=self.name, count=self._intake.waiting
@@ -210,29 +212,33 @@ class XMPPConnector(Service):
             self._reply(stanzas.write_error(stanza, "policy-violation", "modify", f"not taken: {words}"))
 
     def _hear(self, message: Any, done: Callable[[], None]) -> None:
+        if not self.running and self._half_open is not None and self._half_open.managed:
+            return  # never confirmed, so the server keeps it for the next time
         try:
-            work = self._work_of(message, done)
+            works = self._works_of(message, done)
         except Exception:
             _log.failure("chat message could not be read")
-            work = None
-        if work is None:
-            done()
-        else:
+            works = []
+        for work in works:
             self._intake.put(work)
+        if not works:
+            done()
 
-    def _work_of(self, message: Any, done: Callable[[], None]) -> Work | None:
-        """What there is to commit for a message stanza, if anything."""
+    def _works_of(self, message: Any, done: Callable[[], None]) -> list[Work]:
+        """What there is to commit for a message stanza; the last of it is ``done``."""
         kind = message.getAttribute("type") or "normal"
         sender = stanzas.bare_of(message.getAttribute("from"))
         if kind == "error":
-            report = self._failure_in(message, sender)
+            report, arrival = self._failure_in(message, sender), None
         elif kind not in {"chat", "normal"} or sender in {"", self._settings.jid.lower(), self._settings.domain}:
-            return None  # rooms, headlines, the server's own notes, and our own words
+            return []  # rooms, headlines, the server's own notes, and our own words
         else:
-            report = self._delivery_in(message, sender)
+            report, arrival = self._delivery_in(message, sender), self._arrival_work(message, sender, done)
+        works = [] if arrival is None else [arrival]
         if report is not None:
-            return Work(sender, lambda: self._hub.report(report), done, lambda _words: done())
-        return None if kind == "error" else self._arrival_work(message, sender, done)
+            then = done if arrival is None else _nothing
+            works.insert(0, Work(sender, lambda: self._hub.report(report), then, lambda _words: then()))
+        return works
 
     def _arrival_work(self, message: Any, sender: str, done: Callable[[], None]) -> Work | None:
         def refuse(condition: str, kind: str, words: str) -> None:
@@ -288,3 +294,7 @@ class XMPPConnector(Service):
             waiting = self._intake.waiting
             enough = _LOW if self._session.paused else _HIGH
             self._session.pause(waiting > enough and not self._intake.failing)
+
+
+def _nothing() -> None:
+    """Taken care of elsewhere."""

@@ -87,6 +87,16 @@ class Intake:
         self._tell_idle()
         return ended
 
+    def give_back(self, words: str) -> None:
+        """After ``stop``: refuse all that is left."""
+        queues, self._queues = self._queues, {}
+        self._ready.clear()
+        self._tries.clear()
+        self._waiting = 0
+        for queue in queues.values():
+            for work in queue:
+                work.refused(words)
+
     def resume(self) -> None:
         """After ``stop``: go on with what is left."""
         self._stopped = False

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.error import ConnectError
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.words.protocols.jabber.jid import JID
 
 from msgserver.protocols.xmpp.manners import handlers
@@ -51,14 +53,26 @@ class Line:
             self.where = where
             session = self._session()
             try:
-                await endpoint.connect(session.factory).addTimeout(TCP, self._reactor)
-            except (ConnectError, TimeoutError) as trouble:
+                await self._reach(endpoint.connect(session.factory))
+            except (ConnectError, DNSLookupError, TimeoutError) as trouble:
                 failure = trouble
                 continue
             self._opened(session)
             await self._log_in(session)
             return session
         raise failure
+
+    async def _reach(self, connecting: Deferred[Any]) -> None:
+        patience = self._reactor.callLater(TCP, connecting.cancel)
+        try:
+            await connecting
+        except (ConnectingCancelledError, defer.CancelledError):
+            if patience.active():  # it is not our clock that ends it: somebody stops the connector
+                raise defer.CancelledError from None
+            raise TimeoutError from None
+        finally:
+            if patience.active():
+                patience.cancel()
 
     async def _log_in(self, session: Session) -> None:
         patience = self._reactor.callLater(LOGIN, session.too_slow)

@@ -198,8 +198,8 @@ class Session(StreamManager):  # type: ignore[misc]
         sent = _Sent(refused=Deferred(), size=len(message.toXml().encode()))
         self._pending[message["id"]] = sent
         largest = max(one.size for one in self._pending.values())
-        self.send(message)
         try:
+            self.send(message)
             await defer.DeferredList(
                 [self._outgoing.confirmation(), sent.refused],
                 fireOnOneCallback=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from OpenSSL import SSL
 from service_identity import VerificationError
-from twisted.internet.error import ConnectionDone, ConnectionLost, DNSLookupError
+from twisted.internet import error
 from twisted.words.protocols.jabber import sasl, xmlstream
 from twisted.words.protocols.jabber.error import StreamError
 
@@ -58,9 +58,15 @@ def explain(reason: BaseException, *, name: str, jid: str, where: str, logged_in
         return Trouble(str(reason), settled=True)
     if isinstance(reason, StreamError):
         return _stream_error(reason, jid, domain)
-    if isinstance(reason, (TimeoutError, DNSLookupError)):
+    if isinstance(reason, (TimeoutError, error.TimeoutError)):
         return Trouble(f"no answer from {where}")
-    if isinstance(reason, (ConnectionDone, ConnectionLost)):
+    if isinstance(reason, error.DNSLookupError):
+        return Trouble(
+            f"the name {where.rpartition(':')[0] or where} leads nowhere: check {table}.connect and the network"
+        )
+    if isinstance(reason, error.ConnectionRefusedError):
+        return Trouble(f"nobody listens at {where}")
+    if isinstance(reason, (error.ConnectionDone, error.ConnectionLost)):
         return Trouble(f"{where} closed the line" if logged_in else f"{where} hung up during the login")
     return Trouble(f"no line to {where}: {reason}" if str(reason) else f"no line to {where}")
 

@@ -8,13 +8,16 @@ from typing import Any
 
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
+from msgserver.message import Receipt
 from msgserver.protocols.xmpp import Settings
 from msgserver.protocols.xmpp.connector import XMPPConnector
 from msgserver.settings import Secret
 from tests.fakes import FakeHub
+from tests.protocols.xmpp.conftest import envelope
 
 HEADER = (
     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
@@ -114,3 +117,36 @@ class Server:
             f"<message from='{sender}' to='hub@xmpp.test' type='chat' id='{stanza_id}'><body>{body}</body>"
             "<request xmlns='urn:xmpp:receipts'/></message>"
         )
+
+
+def outcome(deferred: Deferred[Any]) -> Any:
+    """What it fired with, result or exception; None where it has not."""
+    found: list[Any] = []
+    deferred.addBoth(lambda result: found.append(getattr(result, "value", result)))
+    return found[0] if found else None
+
+
+def sending(server: Server, **words: Any) -> Deferred[Receipt]:
+    return Deferred.fromCoroutine(server.chat.send(envelope(**words)))
+
+
+def stop(server: Server) -> None:
+    stopped = server.chat.stopService()
+    if server.transport.disconnecting:
+        server.lose()
+    server.reactor.advance(0)
+    assert outcome(stopped) is None
+    assert stopped.called
+    assert server.reactor.getDelayedCalls() == []
+
+
+def ping_id(server: Server) -> str:
+    found = re.search(r"<iq[^>]* id='([^']*)'[^>]*><ping ", server.said())
+    assert found is not None
+    return found[1]
+
+
+def sent_id(server: Server) -> str:
+    found = re.search(r"<message[^>]* id='([^']*)'", server.said())
+    assert found is not None
+    return found[1]

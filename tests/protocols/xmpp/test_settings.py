@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,14 @@ async def test_a_domain_that_says_it_has_none(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Resolver, "lookupService", look_up)
     with pytest.raises(places.NoServiceThere, match=r"xmpp\.example says"):
         await places.places(Settings(jid="hub@xmpp.example", password=Secret("x")), MemoryReactorClock())
+
+
+def test_the_table_in_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/xmpp.md").read_text()
+    table = tomllib.loads(page.split("```toml\n")[1].split("```")[0])["connector"]["chat"]
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/xmpp.password").write_text("chat-password\n")
+    assert table.pop("type") == "xmpp"
+    settings, mistakes = read_table(table, Settings, "connector.chat", tmp_path)
+    assert mistakes == []
+    assert settings is not None
