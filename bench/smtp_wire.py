@@ -94,11 +94,14 @@ def main() -> None:
         print(f"{'sessions':>8} {'bytes':>6} {'msgserver/s':>12} {'smtp-sink/s':>12} {'ratio':>6} {'CPU us/mail':>12}")
         for sessions, size in ((1, 1024), (10, 1024), (50, 1024), (10, 10240)):
             mails = chosen.mails if sessions > 1 else chosen.mails // 4
-            rounds = [
-                (rate(ours, sessions, size, mails), rate(sink, sessions, size, mails)) for _ in range(chosen.rounds)
-            ]
-            mine, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
-            print(f"{sessions:8} {size:6} {mine:12,.0f} {theirs:12,.0f} {mine / theirs:6.2f}")
+            rounds = []
+            for _ in range(chosen.rounds):
+                before = cpu(servers[0])
+                mine = rate(ours, sessions, size, mails)
+                used = (cpu(servers[0]) - before) / mails * 1e6
+                rounds.append((mine, rate(sink, sessions, size, mails), used))
+            mine, theirs, used = (statistics.median(column) for column in zip(*rounds, strict=True))
+            print(f"{sessions:8} {size:6} {mine:12,.0f} {theirs:12,.0f} {mine / theirs:6.2f} {used:12.0f}")
     finally:
         for server in servers:
             server.terminate()

@@ -118,6 +118,9 @@ def _references(references: Sequence[str], in_reply_to: str) -> list[str]:
 def _mailbox(header: str, name: str, address: str) -> str:
     if _NO_ADDRESS.search(address):
         raise ValueError("the address has characters that no address has")
+    if not address.isascii():
+        local, _, domain = address.rpartition("@")
+        address = f"{local}@{domain.encode('idna').decode('ascii')}"  # what is left beyond ASCII needs SMTPUTF8
     words = display_name(name, len(header) + 2)
     if not words:
         return f"{header}: {address}\r\n"

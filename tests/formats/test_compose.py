@@ -165,6 +165,12 @@ def test_an_address_that_says_more_is_refused(address):
         composed(to=Address("mailto", address))
 
 
+def test_a_domain_beyond_ascii_goes_as_the_dns_writes_it():
+    mail = composed(to=Address("mailto", "ana@köln.example"))
+    assert b"To: ana@xn--kln-sna.example\r\n" in mail
+    assert "To: jürgen@xn--kln-sna.example\r\n".encode() in composed(to=Address("mailto", "jürgen@köln.example"))
+
+
 def test_long_references_keep_the_first_and_the_newest():
     ids = tuple(f"{n}@x" for n in range(100))
     got = read(composed(thread=Thread(in_reply_to="99@x", references=ids)))["References"].split()

@@ -47,6 +47,10 @@ class Gone(Exception):
     """The connection cannot be used any further; in words."""
 
 
+class LoginRefused(Gone):
+    """Name or password is wrong: repeated soon, it only locks the account."""
+
+
 @implementer(IPullProducer)
 class _Pieces:
     """Writes a large body as fast as the far side takes it."""
@@ -292,13 +296,13 @@ class Connection(Protocol):
             for answer in (user, password):
                 reply = await self._reply(self._timeouts.hello)
                 if reply.code != 334:
-                    raise Gone(f"the login was refused: {reply.words}")
+                    raise LoginRefused(f"the login was refused: {reply.words}")
                 self._ask(base64.b64encode(answer.encode()) + b"\r\n")
         else:
             raise Gone("it offers no login we know (PLAIN, LOGIN)")
         reply = await self._reply(self._timeouts.hello)
         if reply.code != 235:
-            raise Gone(f"the login was refused: {reply.words}")
+            raise LoginRefused(f"the login was refused: {reply.words}")
 
     # -- a transaction
 

@@ -44,7 +44,8 @@ def helo_name(argument: bytes) -> str:
     name = argument.strip()
     if not _HELO.match(name):
         raise Refused(b"501 5.5.4 Say your name: EHLO host.example")
-    return name.decode("utf-8", "replace")
+    words = name.decode("utf-8", "replace")
+    return words if words.isprintable() else "".join(c if c.isprintable() else "?" for c in words)
 
 
 def split_path(argument: bytes, word: bytes) -> tuple[bytes, bytes]:

@@ -12,13 +12,21 @@ from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from msgserver.connector import NotConnected, PermanentFailure, TemporaryFailure
-from msgserver.protocols.smtp.client import Connection, Gone, Timeouts
+from msgserver.protocols.smtp.client import Connection, Gone, LoginRefused, Timeouts
 from msgserver.protocols.smtp.reply import Reply
 from msgserver.protocols.smtp.settings import Settings
 from msgserver.wire.backoff import BackOff
 from msgserver.wire.tls import client_context, unverified_client_context
+
+_AFTER_LOGIN = 300.0  # seconds until a refused login is tried again
+_PARKED = 60.0  # seconds until a connection that was one too many is tried again
+
+
+class _Crowded(NotConnected):
+    """No further connection beside those there are."""
 
 
 def host_of(endpoint: str) -> str:
@@ -59,11 +67,13 @@ class Relay:
         self._slots = DeferredSemaphore(settings.connections)
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
+        self._ready: set[Connection] = set()  # those of them that were greeted and logged in
         self._back_off = BackOff(first=1.0, longest=60.0)
         self._sweep: IDelayedCall | None = None
         self._probe: IDelayedCall | None = None
         self._opening: set[Deferred[Any]] = set()
         self._running: set[Deferred[None]] = set()
+        self._parked: list[IDelayedCall] = []
         self._stopped = True
         self.able = False
         self.words = "not started"
@@ -81,7 +91,7 @@ class Relay:
         """Let running transactions end within ``limits.stop`` seconds, then hang up everywhere."""
         self._stopped = True
         self._state(False, "stopped")
-        for timer in (self._probe, self._sweep):
+        for timer in (self._probe, self._sweep, *self._parked):
             if timer is not None and timer.active():
                 timer.cancel()
         self._probe = self._sweep = None
@@ -115,11 +125,15 @@ class Relay:
     def _try(self) -> None:
         self._probe = None
         trying = Deferred.fromCoroutine(self._open())
-        trying.addCallbacks(self._put_back, lambda failure: failure.trap(NotConnected, CancelledError) and None)
+        trying.addCallbacks(self._put_back, self._not_there)
 
-    def _down(self, words: str) -> NotConnected:
+    def _not_there(self, failure: Failure) -> None:
+        if not isinstance(failure.value, NotConnected | CancelledError):
+            self._log.failure("smtp {name}: looking for the smarthost failed", failure=failure, name=self._name)
+
+    def _down(self, words: str, at_least: float = 0.0) -> NotConnected:
         if not self._stopped and self._probe is None:
-            wait = self._back_off.next()
+            wait = max(self._back_off.next(), at_least)
             self._probe = self._clock.callLater(wait, self._try)
             self._log.warn("smtp {name}: {words}", name=self._name, words=words)
             self._state(False, f"{words}: retry in {wait:.0f} s")
@@ -148,19 +162,24 @@ class Relay:
             raise self._down(f"no connection to {where} ({reason.rstrip('.')})") from error
         finally:
             self._opening.discard(opening)
-        self._all.add(connection)
-        connection.on_lost = self._lost
+        if connection.alive:
+            self._all.add(connection)
+            connection.on_lost = self._lost
         try:
             await self._prepare(connection)
         except Gone as gone:
             connection.abort(str(gone))
-            raise self._down(f"{where}: {gone}") from gone
+            if self._ready and not self._stopped:
+                raise _Crowded(str(gone)) from gone
+            patience = _AFTER_LOGIN if isinstance(gone, LoginRefused) else 0.0
+            raise self._down(f"{where}: {gone}", patience) from gone
         except BaseException:
             connection.abort("given up")
             raise
         if self._stopped:
             connection.leave()
             raise NotConnected("the hub is stopping")
+        self._ready.add(connection)
         self._back_off.reset()
         if self._probe is not None:
             self._probe.cancel()
@@ -184,6 +203,7 @@ class Relay:
 
     def _lost(self, connection: Connection) -> None:
         self._all.discard(connection)
+        self._ready.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 
@@ -221,14 +241,26 @@ class Relay:
         running: Deferred[None] = Deferred()
         self._running.add(running)
         try:
-            await self._slots.acquire()
-            try:
-                return await self._send(mail, rcpt, stuffed, utf8)
-            finally:
-                self._slots.release()
+            while True:
+                await self._slots.acquire()
+                parked = False
+                try:
+                    return await self._send(mail, rcpt, stuffed, utf8)
+                except _Crowded as crowded:
+                    self._park(str(crowded))
+                    parked = True
+                finally:
+                    if not parked:
+                        self._slots.release()
         finally:
             self._running.discard(running)
             running.callback(None)
+
+    def _park(self, words: str) -> None:
+        """The smarthost takes fewer connections than we are allowed to make: do with one less for a while."""
+        self._log.info("smtp {name}: one connection less for a while: {words}", name=self._name, words=words)
+        self._parked = [timer for timer in self._parked if timer.active()]
+        self._parked.append(self._clock.callLater(_PARKED, self._slots.release))
 
     async def _send(self, mail: bytes, rcpt: bytes, stuffed: bytes, utf8: bool) -> Reply:
         while True:

@@ -10,6 +10,14 @@ import msgspec
 from msgserver.settings import Connect, Listen, Secret
 
 
+def _as_dns(name: str) -> str:
+    """A name as the DNS writes it (RFC 5890)."""
+    try:
+        return name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ValueError("a domain that cannot be one (hostname, domains, sender)") from None
+
+
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one stranger, and all of them together, may take of the server. Times in seconds, sizes in bytes."""
 
@@ -69,12 +77,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def own_name(self) -> str:
         """The name in greeting and EHLO."""
-        return self.hostname or (self.domains[0] if self.domains else "localhost")
+        return _as_dns(self.hostname or (self.domains[0] if self.domains else "localhost"))
 
     @property
     def own_address(self) -> str:
         """The address mail goes out from."""
-        return self.sender or f"hub@{self.domains[0] if self.domains else self.own_name}"
+        local, _, domain = self.sender.rpartition("@")
+        if not self.sender:
+            local, domain = "hub", self.domains[0] if self.domains else self.own_name
+        return f"{local}@{_as_dns(domain)}"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in words."""

@@ -90,6 +90,12 @@ def test_what_cannot_work_is_said(table, words, tmp_path):
     assert any(words in str(mistake) for mistake in mistakes), mistakes
 
 
+def test_names_beyond_ascii_go_as_the_dns_writes_them():
+    settings = Settings(listen=LISTEN, domains=["köln.example"])
+    assert settings.own_name == "xn--kln-sna.example"
+    assert settings.own_address == "hub@xn--kln-sna.example"
+
+
 # -- the seam
 
 

@@ -262,6 +262,37 @@ def test_parallel_sends_use_parallel_connections_up_to_the_limit():
     assert len(road.hosts) == 2
 
 
+def test_a_host_that_takes_fewer_connections_is_used_with_fewer():
+    road = Road(Clock(), {"DOT": lambda host: None})
+    relay = relay_on(road, connections=3)
+    first = Sending(relay)
+    road.run()
+    road.moods["GREETING"] = lambda host: (host.write("421 4.7.0 too many"), host.transport.loseConnection())
+    others = [Sending(relay) for _ in range(3)]
+    road.run()
+    assert relay.able
+    assert relay.open_connections == 1
+    del road.moods["DOT"]
+    road.hosts[0].write("250 ok")
+    road.run()
+    assert [sending.outcome.code for sending in [first, *others]] == [250] * 4
+    del road.moods["GREETING"]
+    Deferred.fromCoroutine(relay.stop())
+    road.run()
+    assert road.clock.getDelayedCalls() == []
+
+
+def test_a_refused_login_is_not_repeated_soon():
+    road = Road(Clock(), {"AUTH": lambda host: host.write("535 5.7.8 wrong")}, ("AUTH PLAIN",))
+    relay = relay_on(road, relay_user="hub", relay_password=Secret("x"))
+    assert "the login was refused: 535" in relay.words
+    road.run(250)
+    assert len(road.hosts) == 1
+    road.moods.clear()
+    road.run(100)
+    assert relay.able
+
+
 def test_an_answer_nobody_asked_for_ends_the_connection():
     road = Road(Clock())
     relay = relay_on(road)
