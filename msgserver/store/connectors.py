@@ -7,19 +7,14 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Subquery, delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from msgserver.records import ConnectorRow, Viewer
 from msgserver.store import audit
 from msgserver.store.schema import connector_state, connector_status, msg_delivery_status, node
+from msgserver.store.upsert import put
 
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _gauges = msgspec.json.Decoder(dict[str, float | str])
-
-
-def _insert(tx: Connection, table: Any) -> Any:
-    return (postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert)(table)
 
 
 # --- what a connector remembers ----------
@@ -34,9 +29,7 @@ def recall(tx: Connection, connector: str, key: str) -> bytes | None:
 
 def remember(tx: Connection, connector: str, key: str, value: bytes, now: float) -> None:
     """Keep a connector's small durable state."""
-    kept = _insert(tx, connector_state).values(connector=connector, key=key, value=value, at=now)
-    index = [connector_state.c.connector, connector_state.c.key]
-    tx.execute(kept.on_conflict_do_update(index_elements=index, set_={"value": value, "at": now}))
+    put(tx, connector_state, {"connector": connector, "key": key}, {"value": value, "at": now})
 
 
 def forget(tx: Connection, connector: str, key: str) -> bool:
@@ -72,8 +65,7 @@ def put_status(
         "schemes": msgspec.json.encode(list(schemes)).decode(),
         "gauges": msgspec.json.encode(dict(gauges or {})).decode(),
     }
-    written = _insert(tx, connector_status).values(name=name, **row)
-    tx.execute(written.on_conflict_do_update(index_elements=[connector_status.c.name], set_=row))
+    put(tx, connector_status, {"name": name}, row)
     return rows(tx, name)[0]
 
 
@@ -144,9 +136,7 @@ def remove(tx: Connection, actor: Viewer, name: str, now: float) -> bool:
 
 def heartbeat(tx: Connection, name: str, started_at: float, now: float) -> None:
     """A process says that it lives."""
-    beat = _insert(tx, node).values(name=name, started_at=started_at, seen_at=now)
-    values = {"started_at": started_at, "seen_at": now}
-    tx.execute(beat.on_conflict_do_update(index_elements=[node.c.name], set_=values))
+    put(tx, node, {"name": name}, {"started_at": started_at, "seen_at": now})
 
 
 def silent_nodes(tx: Connection, since: float) -> list[str]:

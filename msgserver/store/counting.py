@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from msgserver.store.schema import counter
+from msgserver.store.upsert import inserting
 
 
 def add(tx: Connection, name: str, amounts: Mapping[str, int], user_id: int = 0) -> None:
@@ -16,8 +15,7 @@ def add(tx: Connection, name: str, amounts: Mapping[str, int], user_id: int = 0)
     rows = [{"name": name, "key": key, "user_id": user_id, "value": by} for key, by in sorted(amounts.items()) if by]
     if not rows:
         return
-    insert = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    added = insert(counter).values(rows)
+    added = inserting(tx, counter).values(rows)
     tx.execute(
         added.on_conflict_do_update(
             index_elements=[counter.c.name, counter.c.key, counter.c.user_id],

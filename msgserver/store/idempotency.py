@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import msgspec
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from msgserver.store.schema import idempotency
+from msgserver.store.upsert import insert_new
 
 KEPT = 24 * 3600.0  # seconds an answer is kept
 
@@ -31,8 +30,7 @@ def get(tx: Connection, user_id: int, key: str) -> Answered | None:
 def put(tx: Connection, user_id: int, key: str, fingerprint: str, answer: str, now: float) -> Answered:
     """Keep an answer, in the transaction that did what was asked; returns the one that stands (the first)."""
     row = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "answer": answer, "at": now}
-    write = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    tx.execute(write(idempotency).values(**row).on_conflict_do_nothing())
+    insert_new(tx, idempotency, [row])
     kept = get(tx, user_id, key)
     assert kept is not None
     return kept

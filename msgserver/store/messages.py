@@ -6,10 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, literal_column, select
-from sqlalchemy import insert as plain_insert
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, literal_column, select
 
 from msgserver.formats.search import parse
 from msgserver.records import Delivery, DeliveryState, Direction, Message, StoredAttachment, Tag, Viewer
@@ -27,6 +24,7 @@ from msgserver.store.schema import (
     resource_type,
 )
 from msgserver.store.search import finding, unread, unread_from
+from msgserver.store.upsert import insert_new, inserting
 
 GLIMPSE = 500  # characters of a body that a list carries
 _HIDDEN = {"automatic"}
@@ -164,7 +162,7 @@ def add_tag(
         "why": why or f"by hand: {actor.name}",
         "created_at": now,
     }
-    if _insert_new(tx, msg_tag, [row]):
+    if insert_new(tx, msg_tag, [row]):
         audit.note(tx, actor, "tag", f"message/{message_id}", {"resource": resource, "record": record}, now)
     found = tx.execute(
         _tag_rows().where(
@@ -183,12 +181,6 @@ def remove_tag(tx: Connection, actor: Viewer, tag_id: int, now: float) -> bool:
     detail = {"resource": row.resource, "record": row.record, "why": row.why}
     audit.note(tx, actor, "untag", f"message/{row.message_id}", detail, now)
     return True
-
-
-def _insert_new(tx: Connection, table: Any, rows: list[dict[str, Any]]) -> int:
-    """Insert rows that are not there yet; returns how many were new."""
-    insert = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    return tx.execute(insert(table).values(rows).on_conflict_do_nothing()).rowcount
 
 
 # --- attachments ----------
@@ -317,10 +309,10 @@ def _mark_read(tx: Connection, viewer: Viewer, which: ColumnElement[bool], now: 
     chosen = select(msg_log.c.id, literal(viewer.user_id), literal(now)).where(
         which, visible.messages(viewer), unread(viewer)
     )
-    insert = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    marked = insert(msg_read_status).from_select(["message_id", "auth_user_id", "read_at"], chosen)
+    marked = inserting(tx, msg_read_status).from_select(["message_id", "auth_user_id", "read_at"], chosen)
     key = [msg_read_status.c.message_id, msg_read_status.c.auth_user_id]
-    return tx.execute(marked.on_conflict_do_update(index_elements=key, set_={"read_at": now})).rowcount
+    done: int = tx.execute(marked.on_conflict_do_update(index_elements=key, set_={"read_at": now})).rowcount
+    return done
 
 
 def mark_unread(tx: Connection, viewer: Viewer, message_ids: Iterable[int]) -> int:
@@ -334,5 +326,5 @@ def mark_unread(tx: Connection, viewer: Viewer, message_ids: Iterable[int]) -> i
     below = select(msg_log.c.id, literal(viewer.user_id), literal(_MARKED_UNREAD)).where(
         msg_log.c.id.in_(ids), msg_log.c.id <= unread_from(viewer)
     )
-    tx.execute(plain_insert(msg_read_status).from_select(["message_id", "auth_user_id", "read_at"], below))
+    tx.execute(insert(msg_read_status).from_select(["message_id", "auth_user_id", "read_at"], below))
     return len(read)

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from msgserver.formats.tokens import fold
 from msgserver.message import Address
@@ -27,6 +25,7 @@ from msgserver.store.schema import (
     ticket,
 )
 from msgserver.store.search import escape
+from msgserver.store.upsert import insert_new
 
 ENTITY = [pe_entity.c[name] for name in Entity.__struct_fields__]
 _CONTACT = [pe_contact.c[name] for name in Contact.__struct_fields__]
@@ -216,9 +215,7 @@ def add_contact(
         return None
     uri = str(address)
     row = {"entity_id": entity_id, "scheme": address.scheme, "address": uri, "created_at": now}
-    write = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    fresh = write(pe_contact).values(verified_at=now if verified else None, **row).on_conflict_do_nothing()
-    if tx.execute(fresh).rowcount:
+    if insert_new(tx, pe_contact, [row | {"verified_at": now if verified else None}]):
         for table, column in ((msg_log, msg_log.c.sender), (ticket, ticket.c.address)):
             tx.execute(update(table).where(column == uri, table.c.entity_id.is_(None)).values(entity_id=entity_id))
         audit.note(tx, actor, "add address", f"entity/{entity_id}", {"address": uri}, now)
@@ -277,8 +274,7 @@ def who(tx: Connection, addresses: Sequence[Address | str]) -> dict[str, Entity]
 
 def suppress(tx: Connection, address: str, why: str, now: float) -> bool:
     """Send nothing more to an address, across everything. True where that is new."""
-    write = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    return tx.execute(write(suppression).values(address=address, why=why, at=now).on_conflict_do_nothing()).rowcount > 0
+    return insert_new(tx, suppression, [{"address": address, "why": clean(why), "at": now}]) > 0
 
 
 def unsuppress(tx: Connection, address: str, now: float) -> bool:  # noqa: ARG001 -- as all units that edit

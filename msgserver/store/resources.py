@@ -7,8 +7,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from msgserver.formats.tokens import fold
 from msgserver.records import Field, ResourceRecord, ResourceType, Viewer
@@ -18,6 +16,7 @@ from msgserver.store.edits import Refused, Stale
 from msgserver.store.paging import Page, cursor, position, size
 from msgserver.store.schema import msg_log, msg_tag, resource_record, resource_type
 from msgserver.store.search import escape, inbound, unread
+from msgserver.store.upsert import insert_new, put
 
 KEYWORD = "tag"  # the type of plain keywords: their record is the word itself, there is no row for it
 
@@ -43,9 +42,8 @@ _values = msgspec.json.Decoder(dict[str, str])
 
 def seed(tx: Connection) -> None:
     """See that the built-in types are there; what an administrator made of them stays."""
-    write = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
     rows = [{"name": one.name, "label": one.label, "fields": "[]", "built_in": True} for one in BUILT_IN]
-    tx.execute(write(resource_type).values(rows).on_conflict_do_nothing())
+    insert_new(tx, resource_type, rows)
 
 
 def types(tx: Connection, viewer: Viewer) -> list[ResourceType]:
@@ -73,9 +71,7 @@ def put_type(tx: Connection, actor: Viewer, one: ResourceType, now: float) -> Re
     if not allowed or one.name != one.name.lower() or len(one.name) > 40 or not one.label.strip():
         raise Refused("Nothing was saved: give the type a label, and a name of small letters and digits.")
     content = {"label": one.label.strip()[:100], "fields": msgspec.json.encode(one.fields).decode()}
-    write = postgresql_insert if tx.dialect.name == "postgresql" else sqlite_insert
-    put = write(resource_type).values(name=one.name, built_in=False, **content)
-    tx.execute(put.on_conflict_do_update(index_elements=[resource_type.c.name], set_=content))
+    put(tx, resource_type, {"name": one.name}, content, built_in=False)
     audit.note(tx, actor, "resource type", f"resource/{one.name}", {"label": one.label}, now)
     found = tx.execute(select(resource_type).where(resource_type.c.name == one.name)).one()
     return msgspec.structs.replace(one, label=found.label, built_in=bool(found.built_in))
