@@ -10,11 +10,11 @@ from urllib.parse import quote
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]+")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$&+^_`{}~.-]{1,60}\Z")
-_PLAIN = re.compile(rb"[\t\n\x20-\x7e]*\Z")
-_LONG_LINE = re.compile(rb"[^\n]{999}")
+_PLAIN = b"\t\n" + bytes(range(0x20, 0x7F))
 _TRAILING = re.compile(rb"[ \t](?=\n|\Z)")
 _ASCII = bytes(range(128))
 _LINE = 76
+_LONGEST_LINE = 998  # RFC 5322 section 2.1.1
 _WORD_BYTES = 42  # of UTF-8 in one encoded word: 56 of base64 and 12 around it
 
 
@@ -91,7 +91,8 @@ def encoded_body(text: str) -> tuple[str, bytes]:
     Line ends of any kind become CR LF, and one is added at the end of an unencoded text that has none.
     """
     content = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace")
-    if _PLAIN.match(content) and not _LONG_LINE.search(content) and not _TRAILING.search(content):
+    plain = not content.translate(None, _PLAIN) and not _TRAILING.search(content)
+    if plain and max(map(len, content.split(b"\n"))) <= _LONGEST_LINE:
         if content and not content.endswith(b"\n"):
             content += b"\n"
         return "7bit", content.replace(b"\n", b"\r\n")

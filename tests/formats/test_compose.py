@@ -219,3 +219,11 @@ def test_everything_reads_back(subject, sender, to_name, text, html, file):
     assert text_of(plain).removesuffix("\n") == meant.removesuffix("\n")
     if file and one_line(file).strip():
         assert list(message.walk())[-1].get_filename() == one_line(file).strip()
+
+
+def test_long_lines_are_broken_softly_and_a_long_text_takes_no_time():
+    text = ("x" * 998 + "\n") * 2000 + "y" * 5000
+    message = read(composed(text=text))
+    assert message["Content-Transfer-Encoding"] == "quoted-printable"
+    assert text_of(message).removesuffix("\n") == text
+    assert read(composed(text="x" * 998))["Content-Transfer-Encoding"] == "7bit"

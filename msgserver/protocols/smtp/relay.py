@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet import defer, error
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.endpoints import clientFromString, wrapClientTLS
-from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -23,6 +23,15 @@ from msgserver.wire.tls import client_context, unverified_client_context
 
 _AFTER_LOGIN = 300.0  # seconds until a refused login is tried again
 _PARKED = 60.0  # seconds until a connection that was one too many is tried again
+
+
+_REASONS = {
+    error.ConnectionRefusedError: "refused: nothing listens there",
+    error.DNSLookupError: "its name is not known",
+    error.NoRouteError: "no way there: is the network up?",
+    error.TimeoutError: "no answer",
+    defer.TimeoutError: "no answer",
+}
 
 
 class _Crowded(NotConnected):
@@ -157,9 +166,8 @@ class Relay:
             connection: Connection = await opening
         except CancelledError:
             raise NotConnected("the hub is stopping") from None
-        except Exception as error:
-            reason = str(error) if isinstance(error, ConnectError) else repr(error)
-            raise self._down(f"no connection to {where} ({reason.rstrip('.')})") from error
+        except Exception as reason:
+            raise self._down(f"no connection to {where} ({_why(reason)})") from reason
         finally:
             self._opening.discard(opening)
         if connection.alive:
@@ -300,6 +308,13 @@ class Relay:
             raise
         self._put_back(connection)
         return reply
+
+
+def _why(reason: Exception) -> str:
+    for kind, words in _REASONS.items():
+        if isinstance(reason, kind):
+            return words
+    return str(reason).rstrip(".") or type(reason).__name__
 
 
 def _is_loopback(connection: Connection) -> bool:
