@@ -56,8 +56,9 @@ _WINDOWS = bulk.Statement(
     """
     WITH r AS MATERIALIZED ({rows})
     SELECT r.i AS i, CASE WHEN r.entity_id IS NULL THEN
-      (SELECT t.id FROM ticket t WHERE t.address = r.sender AND t.last_at >= r.since AND t.merged_into IS NULL
-       AND t.spam = r.spam ORDER BY t.last_at DESC, t.id DESC LIMIT 1)
+      (SELECT t.id FROM ticket t WHERE t.address = r.sender AND t.entity_id IS NULL
+       AND t.last_at >= r.since AND t.merged_into IS NULL AND t.spam = r.spam
+       ORDER BY t.last_at DESC, t.id DESC LIMIT 1)
     ELSE
       (SELECT t.id FROM ticket t WHERE t.entity_id = r.entity_id AND t.last_at >= r.since AND t.merged_into IS NULL
        AND t.spam = r.spam ORDER BY t.last_at DESC, t.id DESC LIMIT 1)

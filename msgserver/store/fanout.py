@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Connection, text
 
+from msgserver.records import Plan
 from msgserver.store import bulk
 
 LIFETIME = 48 * 3600.0  # seconds after which a copy that was never sent is of no use
@@ -24,57 +25,64 @@ _BEST = """
      ORDER BY c.bouncing_at IS NOT NULL, c.preferred DESC, c.verified_at IS NULL, c.id LIMIT 1)
 """
 
-_TARGET = "COALESCE((SELECT rr.name FROM resource_record rr WHERE rr.uid = t.record AND t.record <> ''), t.resource)"
+_TARGET = "COALESCE((SELECT rr.name FROM resource_record rr WHERE rr.uid = k.record AND k.record <> ''), k.resource)"
 
+# A group of messages has few different tags: the audience is worked out once a tag (k: a tag, or an entity to forward
+# to), and then joined with the messages.
 COPIES = bulk.Statement(
     f"""
-    WITH RECURSIVE m AS MATERIALIZED ({{rows}}),
+    WITH RECURSIVE k AS MATERIALIZED ({{keys}}),
     lane AS MATERIALIZED ({{lanes}}),
-    wish(message_id, entity_id, channel, subscription_id, why) AS (
-      SELECT m.id, s.pr_pe_id, s.channel, s.id,
+    wish(k, entity_id, channel, subscription_id, why) AS (
+      SELECT k.k, s.pr_pe_id, s.channel, s.id,
         CASE WHEN p.kind = 'person' THEN 'you' ELSE p.name END || ' subscribed to ' || {_TARGET}
-      FROM m JOIN msg_tag t ON t.message_id = m.id
-      JOIN pe_subscription s ON s.resource = t.resource AND (s.record = '' OR s.record = t.record)
+      FROM k JOIN pe_subscription s ON s.resource = k.resource AND (s.record = '' OR s.record = k.record)
       JOIN pe_entity p ON p.id = s.pr_pe_id
-      WHERE s.digest = ''
+      WHERE k.entity_id IS NULL AND s.digest = ''
     ),
-    routed AS MATERIALIZED ({{routes}}),
-    e(message_id, entity_id, channel, subscription_id, why) AS (
+    e(k, entity_id, channel, subscription_id, why) AS (
       SELECT * FROM wish
       UNION
-      SELECT f.message_id, f.entity_id, '', CAST(NULL AS bigint),
+      SELECT k.k, k.entity_id, '', CAST(NULL AS bigint),
         'forwarded to ' || CASE WHEN p.kind = 'person' THEN 'you' ELSE p.name END
-      FROM routed f JOIN pe_entity p ON p.id = f.entity_id
+      FROM k JOIN pe_entity p ON p.id = k.entity_id
       UNION
-      SELECT e.message_id, g.member_id, e.channel, e.subscription_id, e.why
+      SELECT e.k, g.member_id, e.channel, e.subscription_id, e.why
       FROM e JOIN pe_membership g ON g.group_id = e.entity_id
-    )
+    ),
+    reach AS MATERIALIZED (
+      SELECT e.k AS k, COALESCE(e.subscription_id, 0) AS place, c.id AS contact_id, c.address AS address,
+        c.entity_id AS entity_id, e.subscription_id AS subscription_id, e.why AS why,
+        COALESCE(l.connector, '') AS connector,
+        CASE WHEN x.address IS NOT NULL THEN 'suppressed' WHEN c.bouncing_at IS NOT NULL THEN 'failed'
+             WHEN l.connector IS NULL THEN 'held' ELSE 'pending' END AS state,
+        CASE WHEN x.address IS NOT NULL THEN 'this address asked for no more messages'
+             WHEN c.bouncing_at IS NOT NULL THEN 'messages to this address bounce: ' || c.bounce_words
+             WHEN l.connector IS NULL THEN 'no connector sends ' || c.scheme || ':' ELSE '' END AS reason
+      FROM e JOIN pe_contact c ON c.id = {_BEST}
+      LEFT JOIN suppression x ON x.address = c.address
+      LEFT JOIN lane l ON l.scheme = c.scheme
+    ),
+    r AS MATERIALIZED ({{rows}})
     INSERT INTO msg_delivery_status (message_id, ticket_id, address, entity_id, pe_contact_id, subscription_id, why,
       connector, state, reason, priority, next_attempt, expires, created_at, changed_at)
-    SELECT e.message_id, m.ticket_id, c.address, c.entity_id, c.id, e.subscription_id, e.why, COALESCE(l.connector, ''),
-      CASE WHEN x.address IS NOT NULL THEN 'suppressed' WHEN c.bouncing_at IS NOT NULL THEN 'failed'
-           WHEN l.connector IS NULL THEN 'held' ELSE 'pending' END,
-      CASE WHEN x.address IS NOT NULL THEN 'this address asked for no more messages'
-           WHEN c.bouncing_at IS NOT NULL THEN 'messages to this address bounce: ' || c.bounce_words
-           WHEN l.connector IS NULL THEN 'no connector sends ' || c.scheme || ':' ELSE '' END,
-      m.priority, m.at, m.at + {LIFETIME}, m.at, m.at
-    FROM e JOIN m ON m.id = e.message_id
-    JOIN pe_contact c ON c.id = {_BEST}
-    LEFT JOIN suppression x ON x.address = c.address
-    LEFT JOIN lane l ON l.scheme = c.scheme
-    WHERE c.address <> m.sender AND (m.entity_id IS NULL OR c.entity_id <> m.entity_id)
-    ORDER BY e.message_id, COALESCE(e.subscription_id, 0), c.id
+    SELECT m.id, m.ticket_id, a.address, a.entity_id, a.contact_id, a.subscription_id, a.why, a.connector, a.state,
+      a.reason, r.rank, m.received_at, m.received_at + {LIFETIME}, m.received_at, m.received_at
+    FROM r JOIN reach a ON a.k = r.k JOIN msg_log m ON m.id = r.id
+    WHERE a.address <> m.sender AND (m.entity_id IS NULL OR a.entity_id <> m.entity_id)
+    ORDER BY r.id, a.place, a.contact_id
     ON CONFLICT (message_id, address, step) DO NOTHING
     """,
-    rows="id:int ticket_id:int sender:text entity_id:int priority:int at:float",
+    rows="id:int k:int rank:int",
     lanes=(
         "SELECT value->>0 AS scheme, value->>1 AS connector FROM json_each(:lanes)",
         "SELECT value->>0 AS scheme, value->>1 AS connector FROM json_array_elements(:lanes ::json)",
     ),
-    routes=(
-        "SELECT value->>0 AS message_id, value->>1 AS entity_id FROM json_each(:routes)",
-        """SELECT (value->>0)::bigint AS message_id, (value->>1)::bigint AS entity_id
-           FROM json_array_elements(:routes ::json)""",
+    keys=(
+        """SELECT value->>0 AS k, value->>1 AS resource, value->>2 AS record, value->>3 AS entity_id
+           FROM json_each(:keys)""",
+        """SELECT (value->>0)::bigint AS k, value->>1 AS resource, value->>2 AS record,
+           (value->>3)::bigint AS entity_id FROM json_array_elements(:keys ::json)""",
     ),
 )
 
@@ -108,15 +116,23 @@ def _served(tx: Connection) -> list[tuple[str, str]]:
     return [(name, scheme) for name, schemes in tx.execute(text(query)) for scheme in _decode_schemes(schemes)]
 
 
-def copy(tx: Connection, messages: Sequence[bulk.Row], routes: Sequence[tuple[int, int]]) -> dict[int, int]:
-    """Write the copies of incoming messages; returns how many deliveries each message has.
-
-    ``messages`` are (id, ticket, sender, its entity, priority, received at); ``routes`` are (message, entity).
-    """
-    if not messages:
+def copy(tx: Connection, messages: Sequence[tuple[int, Plan]]) -> dict[int, int]:
+    """Write the copies of incoming messages, by their ids; returns how many deliveries each has."""
+    wanted = [
+        (message_id, key, int(plan.priority))
+        for message_id, plan in messages
+        for key in (
+            *((tag.resource, tag.record, None) for tag in plan.tags),
+            *(("", "", entity_id) for entity_id in plan.routes),
+        )
+    ]
+    keys = {key: number for number, key in enumerate(dict.fromkeys(key for _, key, _ in wanted))}
+    rows = [(message_id, keys[key], rank) for message_id, key, rank in wanted]
+    if not rows:
         return {}
-    COPIES.run(tx, messages, lanes=bulk.encode(list(lanes(tx).items())), routes=bulk.encode(routes))
-    return count(tx, [row[0] for row in messages])
+    listed = [(number, *key) for key, number in keys.items()]
+    COPIES.run(tx, rows, keys=bulk.encode(listed), lanes=bulk.encode(list(lanes(tx).items())))
+    return count(tx, [message_id for message_id, _ in messages])
 
 
 def count(tx: Connection, message_ids: Sequence[int]) -> dict[int, int]:

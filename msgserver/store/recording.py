@@ -11,7 +11,6 @@ sender can never open two tickets.
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 
@@ -64,20 +63,7 @@ def _record(tx: Connection, plans: Sequence[Plan]) -> list[Recorded]:
     _write_messages(tx, plans, chosen, ids, addresses, who.entities)
     _write_attachments(tx, plans, ids)
     _write_tags(tx, plans, ids)
-    copied = fanout.copy(
-        tx,
-        [
-            (ids[i], chosen[i].id, addresses[i], who.entities[i], int(plan.priority), plan.received_at)
-            for i, plan in enumerate(plans)
-            if plan.forward and not plan.spam and (plan.tags or plan.routes)
-        ],
-        [
-            (ids[i], entity_id)
-            for i, plan in enumerate(plans)
-            if plan.forward and not plan.spam
-            for entity_id in plan.routes
-        ],
-    )
+    copied = fanout.copy(tx, [(ids[i], plan) for i, plan in enumerate(plans) if plan.forward and not plan.spam])
     _READ.run(tx, [(plan.raw_id, ids[i], plan.received_at) for i, plan in enumerate(plans) if plan.raw_id])
     return [
         Recorded(
@@ -178,8 +164,8 @@ def _write_tickets(tx: Connection, plans: Sequence[Plan], chosen: Sequence[Known
 
 def ticket_uid(message_uid: str) -> str:
     """The uid of the ticket that a message opens; the same however often the unit is run."""
-    digest = hashlib.sha256(f"ticket of {message_uid}".encode()).digest()
-    return str(uuid.UUID(bytes=digest[:16], version=4))
+    h = hashlib.sha256(f"ticket of {message_uid}".encode()).hexdigest()
+    return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-a{h[17:20]}-{h[20:32]}"
 
 
 _MESSAGE = (

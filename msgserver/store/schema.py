@@ -314,9 +314,21 @@ ticket = Table(
     Column("merged_into", Big),
     _time("created_at"),
     _time("last_at"),
-    Index("ix_ticket_entity", "entity_id", "last_at"),
-    Index("ix_ticket_address", "address", "last_at"),
     Index("ix_ticket_last", "last_at"),
+)
+Index(
+    "ix_ticket_entity",
+    ticket.c.entity_id,
+    ticket.c.last_at,
+    sqlite_where=ticket.c.entity_id.is_not(None),
+    postgresql_where=ticket.c.entity_id.is_not(None),
+)
+Index(
+    "ix_ticket_address",
+    ticket.c.address,
+    ticket.c.last_at,
+    sqlite_where=ticket.c.entity_id.is_(None),
+    postgresql_where=ticket.c.entity_id.is_(None),
 )
 Index(
     "ix_ticket_todo",
