@@ -186,12 +186,14 @@ class StrictSite(Site):
         take: Callable[[StrictRequest], None],
         reactor: Any,
         streams: Any,
+        rows: Any = (),
     ) -> None:
         super().__init__(Resource(), reactor=reactor, timeout=IDLE)
         self.protocol = Channel  # type: ignore[method-assign, assignment]
         self.limit = limit
         self.take = take
         self.streams = streams
+        self.rows = rows
         self.channels: set[Channel] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:  # type: ignore[override]

@@ -14,8 +14,14 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import create_engine, event
+from sqlalchemy.pool import StaticPool
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from msgserver.config import Config, HubSettings, StoreSettings, WebSettings
 from msgserver.records import HUB, Grant, Role, Viewer
@@ -35,9 +41,16 @@ class PlainStore:
     """The store's door without its threads: each read and write at once, on a real database."""
 
     def __init__(self, path: Path) -> None:
-        self._url = f"sqlite:///{path}"
-        self._state = path.parent
+        options = {"state_dir": path.parent}
+        self.engine = create_engine(f"sqlite:///{path}", poolclass=StaticPool, execution_options=options)
+        event.listen(self.engine, "connect", self._set_up)
+        event.listen(self.engine, "begin", lambda tx: tx.exec_driver_sql("BEGIN"))
         self.failure: Exception | None = None
+
+    @staticmethod
+    def _set_up(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous=OFF")
 
     async def read(self, query: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self.failure is not None:
@@ -47,7 +60,7 @@ class PlainStore:
     write = read
 
     def now(self, unit: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        with once(self._url, self._state) as tx:
+        with self.engine.begin() as tx:
             return unit(tx, *args, **kwargs)
 
 
@@ -162,8 +175,6 @@ class Web:
             self.store.now(connectors.put_status, name, kind, "n1", True, "connected", NOW, schemes)
 
     def connect(self, peer: str = "192.0.2.7") -> tuple[Any, StringTransport]:
-        from twisted.internet.address import IPv4Address
-
         address = IPv4Address("TCP", peer, 5000)
         channel = self.site.buildProtocol(address)
         transport = StringTransport(peerAddress=address)
@@ -215,12 +226,16 @@ def make_web(empty_database: Path, tmp_path: Path) -> Iterator[Callable[..., Web
     yield make
     for web in made:
         for channel in tuple(web.site.channels):
-            from twisted.internet.error import ConnectionDone
-            from twisted.python.failure import Failure
-
             channel.connectionLost(Failure(ConnectionDone()))
         web.site.doStop()
+        web.store.engine.dispose()
         assert web.clock.getDelayedCalls() == []
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msgserver.routing.passwords._argon2", PasswordHasher(1, 8, 1))
+    monkeypatch.setattr("msgserver.routing.passwords._nobody", "")
 
 
 @pytest.fixture

@@ -41,9 +41,10 @@ def mark_newest_unread(tx: Tx, viewer: Viewer, ticket_id: int) -> bool:
 
 
 def tag_newest(tx: Tx, actor: Viewer, ticket_id: int, resource: str, record: str, now: float) -> bool:
-    """Tag the latest message of a conversation."""
-    newest = tickets.conversation(tx, actor, ticket_id, limit=1)
-    return bool(newest) and messages.add_tag(tx, actor, newest[-1].id, resource, record, now) is not None
+    """Tag the latest message that came in on a conversation (the latest at all, where none did)."""
+    log = tickets.conversation(tx, actor, ticket_id, limit=50)
+    chosen = [m for m in log if m.direction == "in"] or log
+    return bool(chosen) and messages.add_tag(tx, actor, chosen[-1].id, resource, record, now) is not None
 
 
 async def _edit(ask: Ask, said: str, unit: Callable[..., Any], *args: Any) -> Answer:

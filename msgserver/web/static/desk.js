@@ -75,11 +75,17 @@
   const refreshThread = async () => {
     const part = $(".thread", await fetchPart(`/tickets/${reading.dataset.ticket}/thread`));
     const thread = $(".thread", reading), have = new Map($$(".msg", thread).map((m) => [m.dataset.key, m]));
+    let arrived = false;
     for (const message of [...part.children]) {
       const old = have.get(message.dataset.key);
-      if (!old) thread.append(message);
-      else if (old.dataset.mark !== message.dataset.mark && !old.contains(document.activeElement)) old.replaceWith(message);
+      if (!old) {
+        arrived = arrived || !message.classList.contains("note");
+        thread.append(message);
+      } else if (old.dataset.mark !== message.dataset.mark && !old.contains(document.activeElement)) old.replaceWith(message);
     }
+    // An answer written before a new message was seen is refused; one that only a colleague's click overtook is not.
+    const version = $("input[name=version]");
+    if (version && !arrived) version.value = part.dataset.version;
     markRead();
   };
 
