@@ -34,7 +34,7 @@ class Body:
         self.trouble: list[str] = []
         self.seal = ""
         self.complete = True
-        self.report: Piece | None = None
+        self.attached: list[Piece] = []  # the parts that became attachments
 
     def text(self) -> str:
         """All that is to be read, as plain text."""
@@ -77,7 +77,6 @@ class Body:
             self.walk(piece.children[0])
             self._attach_all(piece.children[1:])
         elif kind == "multipart/report":
-            self.report = self.report or piece
             self.walk(piece.children[0])
             self._attach_all(piece.children[1:])
         else:
@@ -146,7 +145,7 @@ class Body:
         ways = []
         for child in piece.children:
             way = Body(self.limits, self.inside)
-            way.attachments, way.forwards = self.attachments, self.forwards
+            way.attachments, way.attached, way.forwards = self.attachments, self.attached, self.forwards
             way.walk(child)
             self._take_notes(way)
             ways.append(way)
@@ -172,7 +171,6 @@ class Body:
             self.note(trouble)
         self.seal = self.seal or other.seal
         self.complete = self.complete and other.complete
-        self.report = self.report or other.report
 
     def _attach_all(self, pieces: list[Piece]) -> None:
         """Attach parts as they are, and open what they hold."""
@@ -186,6 +184,7 @@ class Body:
         attachment, trouble = attach(piece, len(self.attachments) + 1)
         self.note(trouble)
         self.attachments.append(attachment)
+        self.attached.append(piece)
 
     def _forwarded(self, piece: Piece) -> None:
         """The words of a message that was sent along, to be shown below the mail's own."""

@@ -42,7 +42,7 @@ def read_mail(raw: bytes, limits: ReadingLimits = _DEFAULT) -> Reading:
     why = robot(fields, _report_kind(root), sender, subject)
     bounces: tuple[Bounce, ...] = ()
     if why in ("bounce", "no-return"):
-        bounces = read_report(body.report) if body.report else read_prose(fields, text, subject)
+        bounces = read_report(body.attached) or read_prose(fields, text, subject, body.attached)
         why = "bounce" if bounces else why
     folded = quoted_from(text)
     if body.forwards and why != "bounce":

@@ -23,8 +23,8 @@ class ReadingLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Bounce(msgspec.Struct, frozen=True, kw_only=True):
     """What one delivery status notification says of one recipient (RFC 3464), or what a mailer says in prose.
 
-    ``delayed``: still being tried. ``delivered``: a report of success. ``permanent``: it will never arrive. With none
-    of the three it failed for a passing reason (mailbox full, greylisted for too long).
+    ``delayed``: still being tried. ``delivered``: a report of success. With neither it failed; ``permanent``: because
+    of the address, which will not work next time either (not for a full mailbox, the words, or who sent them).
     """
 
     recipient: Address | None  # whom it did not reach; the address we wrote to where the report tells both

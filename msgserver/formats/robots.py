@@ -11,7 +11,9 @@ _PRECEDENCE = {"bulk": "bulk", "junk": "bulk", "list": "list", "auto_reply": "au
 _LIST = ("list-id", "list-post", "list-unsubscribe", "list-help", "mailing-list", "x-mailing-list", "list-subscribe")
 _REPLIERS = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply", "x-mail-autoreply", "x-autoreply-from")
 _SUPPRESSED = re.compile(r"(?i)\b(?:all|oof|autoreply|dr|ndr|rn|nrn)\b")
-_MAILER = re.compile(r"(?i)^(?:mailer-?daemon|mail-?daemon|mdaemon|postmaster|mail\.?delivery|bounces?)(?:[+\-=@]|$)")
+_MAILER = re.compile(r"(?i)^(?:mailer-?daemon|mail-?daemon|mdaemon|post_?master|mail\.?delivery|bounces?)(?:[+\-=@]|$)")
+_MAILER_WORDS = re.compile(r"(?i)mailer-?daemon|mail delivery (?:sub)?system|\bpostmaster\b")
+_REPORTS = {"disposition-notification": "receipt", "feedback-report": "feedback"}
 _NOBODY = re.compile(
     r"(?i)^(?:no-?_?\.?reply|do-?_?not-?_?reply|noreply|no-?response|nobody|ne-?pas-?repondre|owner-.*|.*-request"
     r"|.*-owner|.*-bounces?|auto-?confirm|listserv|majordomo|notifications?)(?:[+\-=].*)?@"
@@ -37,9 +39,9 @@ def robot(fields: Fields, kind: str, sender: Address | None, subject: str) -> st
         subject: decoded.
     """
     if kind.startswith("multipart/report"):
-        return "receipt" if kind.endswith("disposition-notification") else "bounce"
+        return _REPORTS.get(kind.rpartition(" ")[2], "bounce")
     who = sender.value if sender else ""
-    if "x-failed-recipients" in fields or (who and _MAILER.match(who)):
+    if "x-failed-recipients" in fields or _by_mailer(fields, who):
         return "bounce"
     reason = _declared(fields)
     if reason:
@@ -51,6 +53,14 @@ def robot(fields: Fields, kind: str, sender: Address | None, subject: str) -> st
     if who and _NOBODY.match(who):
         return "no-reply"
     return ""
+
+
+def _by_mailer(fields: Fields, who: str) -> bool:
+    """Whether From: names a mail system, by an address or (as the old ones do) without one."""
+    if who:
+        return bool(_MAILER.match(who))
+    written = words(fields["from"][0], 200).strip() if "from" in fields else ""
+    return written == "<>" or bool(_MAILER_WORDS.search(written))
 
 
 def _declared(fields: Fields) -> str:

@@ -172,3 +172,39 @@ def test_the_standard_bounces(standard_mails):
     found = [reading for reading in reports if reading.bounces]
     assert len(found) >= 3
     assert all(bounce.recipient for reading in found for bounce in reading.bounces)
+
+
+@pytest.mark.parametrize(
+    "sender", ["MAILER-DAEMON <>", "<>", "Mail Delivery Subsystem <MAILER-DAEMON>", "mailer-daemon"]
+)
+def test_mailers_without_an_address(sender):
+    raw = (
+        f"From: {sender}\r\nTo: hub@hub.example\r\nSubject: Mail delivery failed\r\n\r\n"
+        "There was an error delivering your mail to <ana@y.org>.\r\n\r\nmx.y.org did not like our RCPT TO:\r\n"
+        "550 5.1.1 <ana@y.org> user unknown\r\n\r\nMessage headers follow.\r\n\r\nTo: <bo@z.org>\r\n"
+        "Message-Id: <sent.1@hub.example>\r\n"
+    )
+    (bounce,) = read_mail(raw.encode()).bounces
+    assert (bounce.recipient.value, bounce.message_id) == ("ana@y.org", "sent.1@hub.example")
+
+
+def test_a_status_part_in_a_mail_that_is_no_report():
+    raw = dsn("Original-Recipient: <ana@y.org>\r\nAction: failed\r\nStatus: 5.1.1").replace(
+        b"multipart/report; report-type=delivery-status", b"multipart/mixed"
+    )
+    assert read_mail(raw).bounce.recipient == Address("mailto", "ana@y.org")
+
+
+def test_a_report_without_its_status_part_is_read_as_prose():
+    raw = (
+        b"From: MAILER-DAEMON@y.org\r\nSubject: FAILURE NOTICE\r\nContent-Type: multipart/report; boundary=b\r\n\r\n"
+        b"--b\r\n\r\n>>> ana@y.org <ana@y.org>\r\n550 sorry, no mailbox here by that name (#5.1.1)\r\n"
+        b"--b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <sent.1@hub.example>\r\n\r\nx\r\n--b--\r\n"
+    )
+    (bounce,) = read_mail(raw).bounces
+    assert (bounce.recipient.value, bounce.message_id, bounce.status) == ("ana@y.org", "sent.1@hub.example", "5.1.1")
+
+
+def test_a_complaint_is_no_bounce():
+    raw = b"From: fbl@x.org\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\nx"
+    assert read_mail(raw).robot == "feedback"
