@@ -1,0 +1,324 @@
+"""One connector's queue: claims no more than it has free slots, sends, and settles what became of it.
+
+A delivery is claimed and committed before a byte goes out. The lane's words: *free* (slots), *held up* (until a time,
+after trouble with the connector itself), *under way* (claimed, not settled). A lane that fails holds up no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from msgserver import failpoint
+from msgserver.connector import (
+    IConnector,
+    NotConnected,
+    PermanentFailure,
+    SendFailure,
+    TemporaryFailure,
+    Unknown,
+)
+from msgserver.message import Envelope, Receipt
+from msgserver.records import Claimed, Settlement
+from msgserver.routing.bus import Bus
+from msgserver.routing.outcomes import settlement
+from msgserver.routing.render import text_hash
+from msgserver.store import deliveries
+from msgserver.store.door import Store, StoreError
+
+POLL = 5.0  # seconds between looks at the queue where nobody rings
+FINISH = 10.0  # seconds that sends under way have when the house stops
+_HOLD_FIRST, _HOLD_LONGEST = 2.0, 60.0  # seconds
+_TROUBLES = 5  # temporary failures in a row after which the lane as a whole waits
+
+Render = Callable[[Claimed, IConnector], Envelope]
+
+
+class _Send:
+    """One delivery under way."""
+
+    def __init__(self, claimed: Claimed) -> None:
+        self.claimed = claimed
+        self.hash = ""
+        self.sending: Deferred[Any] | None = None
+
+
+class Lane(Service):
+    """See the module. ``chance()`` gives random numbers from 0 to 1."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        connector: IConnector,
+        store: Store,
+        bus: Bus,
+        node: str,
+        render: Render,
+        chance: Callable[[], float],
+        reactor: Any,
+    ) -> None:
+        self.name = f"lane {connector.name}"
+        self.connector = connector
+        self._store = store
+        self._bus = bus
+        self._node = node
+        self._render = render
+        self._chance = chance
+        self._reactor = reactor
+        self._under_way: dict[int, _Send] = {}
+        self._timer: Any = None
+        self._looking = False
+        self._look_again = False
+        self._held_until = 0.0
+        self._hold = 0.0
+        self._troubles = 0
+        self._allowance = 1.0
+        self._allowed_at = 0.0
+        self._empty: list[Deferred[None]] = []
+        self.paused = False
+
+    # --- the service ----------
+
+    def startService(self) -> None:
+        """Begin to look for what is pending."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._wake_in(0.0)
+
+    def stopService(self) -> Deferred[None]:
+        """Claim no more; let what is under way end, for ten seconds, then cut it off: that is ``unknown``."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        return Deferred.fromCoroutine(self._drain())
+
+    async def _drain(self) -> None:
+        late = self._reactor.callLater(FINISH, self._cut_off)
+        while self._under_way or self._looking:
+            empty: Deferred[None] = Deferred()
+            self._empty.append(empty)
+            await empty
+        if late.active():
+            late.cancel()
+
+    def _cut_off(self) -> None:
+        for send in list(self._under_way.values()):
+            if send.sending is not None:
+                send.sending.cancel()
+
+    @property
+    def under_way(self) -> int:
+        """How many deliveries are claimed and not settled."""
+        return len(self._under_way)
+
+    def wake(self) -> None:
+        """Something is pending, or the connector's status changed: look now."""
+        if self.running:
+            self._wake_in(0.0)
+
+    def changed(self) -> None:
+        """The connector says that its status is another one: if it can send, being held up is over."""
+        if self.connector.status.able:
+            self._held_until = self._hold = 0.0
+        self.wake()
+
+    def _wake_in(self, seconds: float) -> None:
+        if self._timer is not None and self._timer.active():
+            if self._timer.getTime() <= self._reactor.seconds() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = self._reactor.callLater(seconds, self._woken)
+
+    def _woken(self) -> None:
+        if self._looking:
+            self._look_again = True
+            return
+        self._looking = True
+        Deferred.fromCoroutine(self._look()).addErrback(
+            lambda failure: self.log.failure("lane {lane} stumbled", failure, lane=self.connector.name)
+        )
+
+    # --- claiming ----------
+
+    async def _look(self) -> None:
+        """Claim while there are free slots and something is due."""
+        wait = POLL
+        try:
+            hungry = False  # the last claim filled every free slot: there may well be more
+            while self.running and (free := self._free()):
+                self._look_again = False
+                if not hungry:
+                    wait = await self._until_due()
+                if not hungry and wait > 0:
+                    if self._look_again:
+                        continue
+                    break
+                claims = await self._claim(free)
+                for claimed in claims:
+                    self._start(claimed)
+                hungry = len(claims) == free
+                if not claims:
+                    wait = 1.0  # due, and yet held back by something that only the claim looks at
+                    break
+        except StoreError as error:
+            self.log.warn("lane {lane} cannot claim: {why}", lane=self.connector.name, why=str(error))
+        finally:
+            self._looking = False
+            self._finished()
+            if self.running:
+                self._wake_in(0.0 if self._look_again and self._free() else min(wait, self._until_allowed()))
+
+    def _free(self) -> int:
+        """How many may be claimed now."""
+        limits = self.connector.limits
+        now = self._reactor.seconds()
+        if self.paused or now < self._held_until or not self.connector.status.able:
+            return 0
+        free = limits.concurrency - len(self._under_way)
+        if limits.rate is not None:
+            burst = max(1.0, limits.rate)
+            self._allowance = min(burst, self._allowance + (now - self._allowed_at) * limits.rate)
+            self._allowed_at = now
+            free = min(free, int(self._allowance))
+        return max(free, 0)
+
+    def _until_allowed(self) -> float:
+        """Seconds until the hold or the rate lets the next one go, as far as that is known."""
+        now: float = self._reactor.seconds()
+        if now < self._held_until:
+            return self._held_until - now
+        rate = self.connector.limits.rate
+        if rate is not None and self._allowance < 1.0 and len(self._under_way) < self.connector.limits.concurrency:
+            return (1.0 - self._allowance) / rate
+        return POLL
+
+    async def _claim(self, limit: int) -> list[Claimed]:
+        now = self._reactor.seconds()
+        claims = await self._store.write(deliveries.claim, self.connector.name, self._node, limit, now)
+        if self.connector.limits.rate is not None:
+            self._allowance -= len(claims)
+        return claims
+
+    async def _until_due(self) -> float:
+        """Seconds until something is due, at most until the next poll; 0: now."""
+        now = self._reactor.seconds()
+        due = await self._store.read(deliveries.due, self.connector.name, now)
+        return POLL if due is None else min(max(0.0, due - now), POLL)
+
+    # --- sending ----------
+
+    def _start(self, claimed: Claimed) -> None:
+        send = self._under_way[claimed.id] = _Send(claimed)
+        Deferred.fromCoroutine(self._carry_out(send)).addErrback(
+            lambda failure: self.log.failure("delivery {id} stumbled", failure, id=claimed.id)
+        )
+
+    async def _carry_out(self, send: _Send) -> None:
+        claimed = send.claimed
+        try:
+            try:
+                envelope = self._render(claimed, self.connector)
+                send.hash = text_hash(envelope)
+            except Exception as error:
+                self.log.failure("delivery {id} cannot be put into words", id=claimed.id)
+                outcome: Receipt | BaseException = error
+            else:
+                outcome = await self._send(send, envelope)
+                self._learn(claimed, outcome)
+            limits, now = self.connector.limits, self._reactor.seconds()
+            await self._settle(claimed, settlement(claimed, outcome, send.hash, limits, now, self._chance()))
+        finally:
+            del self._under_way[claimed.id]
+            self._finished()
+            # Half of the slots at once: one claim for many sends.
+            if self.running and len(self._under_way) <= self.connector.limits.concurrency // 2:
+                self._wake_in(self._until_allowed() if self._held_until else 0.0)
+
+    async def _send(self, send: _Send, envelope: Envelope) -> Receipt | BaseException:
+        """Put it on the wire; past the deadline it is cut off and counts as unknown."""
+        failpoint.reach("R2.before")
+        seconds = self.connector.limits.deadline
+        ended: Deferred[Receipt | BaseException] = Deferred()
+        cut = ""
+
+        def end(result: Any) -> None:
+            failpoint.reach("R3.before")
+            if not ended.called:
+                ended.callback(result.value or result if isinstance(result, Failure) else result)
+
+        def too_late() -> None:
+            nonlocal cut
+            cut = f"no answer within {seconds:.0f} s: it may or may not have arrived"
+            sending.cancel()
+            if not ended.called:  # it does not let itself be cancelled
+                ended.callback(Unknown(cut))
+
+        sending = send.sending = ensureDeferred(self.connector.send(envelope))
+        sending.addBoth(end)
+        failpoint.reach("R2.after")
+        timer = self._reactor.callLater(seconds, too_late)
+        outcome = await ended
+        failpoint.reach("R3.after")
+        if timer.active():
+            timer.cancel()
+        if isinstance(outcome, BaseException) and not isinstance(outcome, SendFailure) and (cut or not self.running):
+            return Unknown(cut or "the hub stopped while it was being sent: it may or may not have arrived")
+        return outcome
+
+    # --- settling ----------
+
+    def _learn(self, claimed: Claimed, outcome: Receipt | BaseException) -> None:
+        """What an outcome says about the connector itself."""
+        if isinstance(outcome, Receipt):
+            self._troubles, self._hold = 0, 0.0
+        elif isinstance(outcome, NotConnected):
+            self._hold_up()
+        elif isinstance(outcome, PermanentFailure):
+            self._troubles = 0
+        elif not isinstance(outcome, Unknown):
+            self._troubles += 1
+            if self._troubles >= _TROUBLES:
+                self._hold_up()
+            if not isinstance(outcome, TemporaryFailure):
+                failure = Failure(outcome)
+                name = self.connector.name
+                self.log.failure("connector {lane} failed on delivery {id}", failure, lane=name, id=claimed.id)
+
+    def _hold_up(self) -> None:
+        """Trouble with the connector itself: the lane waits as a whole, longer each time, until it says it changed."""
+        now = self._reactor.seconds()
+        if self._held_until <= now:
+            self._hold = min(max(self._hold * 2, _HOLD_FIRST), _HOLD_LONGEST)
+            self._held_until = now + self._hold
+
+    async def _settle(self, claimed: Claimed, ended: Settlement) -> None:
+        """Write it down; while the store says no, keep trying: what went out must not be forgotten."""
+        wait = 0.5
+        while True:
+            try:
+                settled = await self._store.batch(deliveries.settle, ended)
+            except StoreError as error:
+                if not self.running and wait > _HOLD_FIRST:
+                    self.log.error("delivery {id} is left claimed: {why}", id=claimed.id, why=str(error))
+                    return
+                await deferLater(self._reactor, wait)
+                wait = min(wait * 2, 15.0)
+            else:
+                break
+        if not settled:
+            self.log.warn("delivery {id} was claimed anew meanwhile", id=claimed.id)
+        self._bus.ring("message", (claimed.message_id,))
+        if claimed.ticket_id is not None:
+            self._bus.ring("ticket", (claimed.ticket_id,))
+
+    def _finished(self) -> None:
+        if not self._under_way and not self._looking:
+            empty, self._empty = self._empty, []
+            for waiting in empty:
+                waiting.callback(None)

@@ -1,0 +1,282 @@
+"""Decides what a read arrival becomes and has it written: one transaction, one outcome.
+
+Mostly a message; else delivery reports out of a bounce, or a part that waits for the others. Whatever the store refuses
+for reasons of its own (busy, full) is tried again until it is written; what fails for itself is shown as unreadable
+after three tries, and its neighbours go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from msgserver.formats.reading import Reading
+from msgserver.records import DeliveryState, Outcome, Plan, Recorded, ReportRow
+from msgserver.routing.bus import Bus
+from msgserver.routing.commands import Choice
+from msgserver.routing.conversation import Tokens
+from msgserver.routing.journalling import Journalled, journalled
+from msgserver.routing.parser import Compiled, compile_rules
+from msgserver.routing.plan import Planned, plan_mail, plan_text
+from msgserver.store import deliveries, journal
+from msgserver.store.door import Busy, DiskFull, Store
+from msgserver.store.groups import place
+from msgserver.store.recording import record
+from msgserver.store.rules import rule_set
+
+MOST_TRIES = 3
+MOST_REPLANS = 20  # of one arrival, while rules are being edited
+_WAITS = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0)  # seconds between tries while the store is busy or full
+
+Item = tuple[Journalled, Reading | None]
+Obey = Callable[[Planned], Awaitable[None]]
+Confirm = Callable[[Planned, Recorded], Awaitable[None]]
+
+
+class _Work:
+    """One arrival on its way to its outcome. The uid is the same however often it is planned."""
+
+    def __init__(self, item: Journalled, reading: Reading | None, uid: str) -> None:
+        self.item = item
+        self.reading = reading
+        self.uid = uid
+        self.planned: Planned | None = None
+        self.joined: tuple[int, ...] = ()  # raw ids of the other parts
+        self.tries = 0
+        self.replans = 0
+
+
+def _apart(works: list[_Work]) -> list[list[_Work]]:
+    """In their order, parts of longer messages each alone: what one of them becomes decides about the next."""
+    groups: list[list[_Work]] = []
+    for work in works:
+        lone = work.item.arrival.part is not None
+        if groups and not lone and groups[-1][0].item.arrival.part is None:
+            groups[-1].append(work)
+        else:
+            groups.append([work])
+    return groups
+
+
+@place("C2")
+def record_whole(tx: Any, plan: Plan, parts: tuple[int, ...], now: float) -> Recorded:
+    """Record a message and, in the same transaction, what its other parts became."""
+    (recorded,) = record(tx, [plan])
+    if not recorded.stale:
+        for raw_id in parts:
+            journal.mark(tx, raw_id, Outcome.PART, recorded.message_id, now)
+    return recorded
+
+
+class Recorder:
+    """See the module.
+
+    ``obey`` writes down a STOP or START before its message is recorded, so that a crash between them forgets neither;
+    ``confirm`` answers it afterwards.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        signer: Tokens,
+        marks: frozenset[str],
+        obey: Obey,
+        confirm: Confirm,
+        new_uid: Callable[[], str],
+        reactor: Any,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._signer = signer
+        self._marks = marks
+        self._obey = obey
+        self._confirm = confirm
+        self._new_uid = new_uid
+        self._reactor = reactor
+        self._rules: Compiled | None = None
+
+    async def record(self, items: Sequence[Item]) -> None:
+        """Give every item its outcome; returns when all have one."""
+        for works in _apart([_Work(item, reading, self._new_uid()) for item, reading in items]):
+            waits = iter(_WAITS)
+            while works:
+                works, slow = await self._round(works)
+                if slow:
+                    await deferLater(self._reactor, next(waits, _WAITS[-1]))
+
+    async def unreadable(self, raw_id: int, why: str) -> None:
+        """Show an arrival raw, with the reason in words."""
+        self.log.warn("arrival {raw_id} cannot be read: {why}", raw_id=raw_id, why=why)
+        waits = iter(_WAITS)
+        while True:
+            try:
+                await self._store.batch(journal.mark_unreadable, (raw_id, why[:500], self._reactor.seconds()))
+            except (Busy, DiskFull):
+                await deferLater(self._reactor, next(waits, _WAITS[-1]))
+            else:
+                break
+        self._bus.ring("raw", (raw_id,))
+
+    async def _round(self, works: list[_Work]) -> tuple[list[_Work], bool]:
+        """Plan and write; returns those to be tried again, and whether the store wants some time first."""
+        failures: list[tuple[_Work, Failure]] = []
+        ready: list[_Work] = []
+        for work in works:
+            try:
+                if await self._plan(work):
+                    ready.append(work)
+            except Exception:
+                failures.append((work, Failure()))
+        written = await DeferredList(
+            [ensureDeferred(self._write(work, work.planned.plan)) for work in ready if work.planned],
+            consumeErrors=True,
+        )
+        done: list[tuple[_Work, Recorded]] = []
+        stale: list[_Work] = []
+        outcome: Any
+        for work, (succeeded, outcome) in zip(ready, written, strict=True):
+            if not succeeded:
+                failures.append((work, outcome))
+            elif outcome.stale:
+                stale.append(work)
+            else:
+                done.append((work, outcome))
+        if done:
+            await self._tell(done)
+        again, slow = await self._sort(failures)
+        return again + await self._plan_again(stale), slow
+
+    def _write(self, work: _Work, plan: Plan) -> Coroutine[Any, Any, Recorded]:
+        if work.joined:
+            return self._store.write(record_whole, plan, work.joined, self._reactor.seconds())
+        return self._store.batch(record, plan)
+
+    # --- planning ----------
+
+    async def rules(self, fresh: bool = False) -> Compiled:
+        """The rules in force, made ready; ``fresh``: read again, because they changed."""
+        if self._rules is None or fresh:
+            self._rules = compile_rules(await self._store.read(rule_set))
+        return self._rules
+
+    async def _plan(self, work: _Work) -> bool:
+        """Make the plan; False: the arrival has an outcome already and nothing is to be planned."""
+        item, reading = work.item, work.reading
+        rules = self._rules or await self.rules()
+        if reading is None:
+            part = item.arrival.part
+            if part is not None and part.total > 1:
+                whole = await self._join(work)
+                if whole is None:
+                    return False
+                item = whole
+            work.planned = plan_text(item, rules, self._signer, work.uid)
+        else:
+            if reading.bounces and await self._bounced(item, reading):
+                return False
+            work.planned = plan_mail(item, reading, rules, self._signer, self._marks, work.uid)
+        if work.planned.choice:
+            await self._obey(work.planned)
+        return True
+
+    async def _join(self, work: _Work) -> Journalled | None:
+        """A whole message out of its parts; None where parts are missing: then this one waits for them."""
+        item = work.item
+        part = item.arrival.part
+        assert part is not None
+        sender = str(item.arrival.sender) if item.arrival.sender is not None else ""
+        pieces = {part.index: item}
+        for raw in await self._store.read(journal.parts, item.connector, sender, part.reference):
+            other = journalled(raw, raw.raw)
+            # What came later finds this one when it is read, so that the last one joins them.
+            if raw.id < item.raw_id and other.arrival.part is not None and other.arrival.part.total == part.total:
+                pieces.setdefault(other.arrival.part.index, other)
+        if set(pieces) != set(range(1, part.total + 1)):
+            await self._store.write(journal.mark, item.raw_id, Outcome.PART, None, self._reactor.seconds())
+            return None
+        whole = "".join(pieces[index].arrival.text or "" for index in range(1, part.total + 1))
+        work.joined = tuple(piece.raw_id for piece in pieces.values() if piece is not item)
+        return msgspec.structs.replace(item, arrival=msgspec.structs.replace(item.arrival, text=whole, part=None))
+
+    async def _bounced(self, item: Journalled, reading: Reading) -> bool:
+        """Take a bounce as reports on what we sent; False where it speaks of nothing we know."""
+        now = self._reactor.seconds()
+        rows = [
+            ReportRow(
+                connector=item.connector,
+                state=DeliveryState.DELIVERED if bounce.delivered else DeliveryState.FAILED,
+                wire_id=bounce.message_id,
+                ref=bounce.envelope_id,
+                recipient=str(bounce.recipient) if bounce.recipient is not None else "",
+                words=" ".join(filter(None, (bounce.status, bounce.words)))[:500],
+                at=now,
+            )
+            for bounce in reading.bounces
+            if not bounce.delayed and (bounce.message_id or bounce.envelope_id)
+        ]
+        if not rows:
+            return False
+        known = await self._store.write(deliveries.report, rows)
+        if not any(known):
+            return False
+        await self._store.write(journal.mark, item.raw_id, Outcome.REPORT, None, now)
+        self._bus.ring("raw", (item.raw_id,))
+        return True
+
+    # --- afterwards ----------
+
+    async def _tell(self, done: list[tuple[_Work, Recorded]]) -> None:
+        """Ring the bell and answer STOP."""
+        self._bus.ring("message", [recorded.message_id for _, recorded in done])
+        self._bus.ring("ticket", dict.fromkeys(recorded.ticket_id for _, recorded in done))
+        if any(recorded.deliveries for _, recorded in done):
+            self._bus.ring("delivery", ("*",))
+        for work, recorded in done:
+            if work.planned is not None and work.planned.choice is not Choice.NONE:
+                try:
+                    await self._confirm(work.planned, recorded)
+                except Exception:
+                    self.log.failure("message {id} got no confirmation", id=recorded.message_id)
+
+    async def _sort(self, failures: list[tuple[_Work, Failure]]) -> tuple[list[_Work], bool]:
+        """Of what failed, what is to be tried again, and whether to wait first; the rest is set aside."""
+        again, slow = [], False
+        for work, failure in failures:
+            if failure.check(Busy, DiskFull):
+                slow = True
+                again.append(work)
+                continue
+            work.tries += 1
+            self.log.failure(
+                "arrival {raw_id} could not be recorded, try {tries}",
+                failure,
+                raw_id=work.item.raw_id,
+                tries=work.tries,
+            )
+            if work.tries < MOST_TRIES:
+                again.append(work)
+            else:
+                why = f"it could not be recorded after {MOST_TRIES} tries: {failure.getErrorMessage()}"
+                await self.unreadable(work.item.raw_id, why)
+        return again, slow
+
+    async def _plan_again(self, stale: list[_Work]) -> list[_Work]:
+        """The rules changed while these were planned: read them again. Somebody who edits without end waits too."""
+        if not stale:
+            return []
+        await self.rules(fresh=True)
+        for work in stale:
+            work.replans += 1
+            if work.replans % MOST_REPLANS == 0:
+                self.log.warn("the rules keep changing while arrival {raw_id} is planned", raw_id=work.item.raw_id)
+                await deferLater(self._reactor, 1.0)
+        return stale

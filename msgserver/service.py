@@ -1,0 +1,261 @@
+"""Builds the house, starts it and stops it, each in order; this file, read from the top, is the whole story.
+
+``makeService`` reads the configuration, builds store, router, connectors and outbox, and hands the whole to twistd
+as one service. Starting: the store opens, what was under way when the hub last ended is put right, the readers start,
+then connectors, lanes and the web. Stopping: lanes first (nothing more goes out), then connectors (nothing more comes
+in), the web, the readers, and the store last, once all is written.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import uuid
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python import usage
+
+from msgserver import systemd
+from msgserver.config import Config, ConfigError, LoadedConnector, load, load_connectors
+from msgserver.connector import IConnector
+from msgserver.records import Claimed
+from msgserver.routing.bus import Bus
+from msgserver.routing.conversation import Tokens
+from msgserver.routing.desk import Desk
+from msgserver.routing.house import House
+from msgserver.routing.hub import Hub
+from msgserver.routing.outbox import Outbox
+from msgserver.routing.pulse import Pulse
+from msgserver.routing.reader import Reader
+from msgserver.routing.recorder import Recorder
+from msgserver.routing.render import envelope_of
+from msgserver.routing.router import Router
+from msgserver.routing.statuses import Statuses
+from msgserver.store import blobs
+from msgserver.store.door import Store, StoreError
+from msgserver.workers.pool import WorkerPool
+
+log = Logger()
+_DEFAULT = "var/msgserver.toml"
+
+
+class Options(usage.Options):
+    """``twistd msgserver --config FILE``."""
+
+    synopsis = "[--config FILE]"
+    longdesc = "Runs the hub. Make a configuration first: msgserver init --config FILE"
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["config", "c", None, f"the configuration (default: $MSGSERVER_CONFIG, else {_DEFAULT})"],
+    ]
+
+
+def makeService(options: Options) -> IService:
+    """The hub as its configuration says, not yet started.
+
+    Raises:
+        SystemExit: the configuration is wrong or a connector cannot be built; the words say which and why.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415 - which reactor is twistd's to choose, before this
+
+    path = Path(options["config"] or os.environ.get("MSGSERVER_CONFIG") or _DEFAULT)
+    try:
+        config = load(path)
+        loaded = load_connectors(config)
+        return HubService(config, loaded, reactor)
+    except (ConfigError, StoreError, OSError) as error:
+        raise SystemExit(f"msgserver: {error}") from None
+
+
+class HubService(Service):
+    """The whole house as one service; ``house`` is what its rooms are reached by."""
+
+    def __init__(self, config: Config, loaded: dict[str, LoadedConnector], reactor: Any) -> None:
+        self.name = "msgserver"
+        self.config = config
+        self._reactor = reactor
+        state = Path(config.hub.state)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        signer = Tokens.kept_in(state)
+        node = config.hub.node or socket.gethostname()
+        lanes: dict[str, str] = {}  # address scheme -> the connector that sends to it
+
+        self.bus = bus = Bus()
+        self.store = store = Store(
+            config.store.full_url(),
+            reactor,
+            readers=config.store.readers,
+            writers=config.store.writers,
+            state_dir=state,
+        )
+        self.desk = desk = Desk(store, bus, lanes, config.hub.name, new_uid, reactor)
+        self.workers = WorkerPool(reactor)
+        recorder = Recorder(store, bus, signer, own_marks(loaded), desk.obey, desk.confirm, new_uid, reactor)
+        self.reader = Reader(store, recorder, self.workers, lambda name: deferToThread(blobs.get, state, name), reactor)
+        self.router = router = Router(store, bus, self.reader, reactor)
+
+        def render(claimed: Claimed, connector: IConnector) -> Any:
+            return envelope_of(claimed, connector.limits, signer, config.hub.name)
+
+        self.outbox = outbox = Outbox(store, bus, node, render, random.random, reactor)
+        self.statuses = Statuses(store, bus, outbox, node, reactor)
+        self.connectors: dict[str, IConnector] = {}
+        for name, found in loaded.items():
+            hub = Hub(name, router, store, outbox.lanes, self.statuses.changed, reactor)
+            self.connectors[name] = connector = build(name, found, hub, reactor)
+            self.statuses.add(connector, config.connector[name].type)
+            outbox.add(connector)
+            for scheme in connector.schemes:
+                lanes.setdefault(scheme, name)
+
+        self.pulse = Pulse(reactor, alive(reactor))
+        self.house = House(
+            config=config,
+            store=store,
+            bus=bus,
+            router=router,
+            outbox=outbox,
+            desk=desk,
+            connectors=self.connectors,
+            node=node,
+            reactor=reactor,
+        )
+        self._web = web_service(self.house) if config.hub.web else None
+        self._starting: Deferred[None] | None = None
+
+    # --- starting ----------
+
+    def privilegedStartService(self) -> None:
+        """Take low ports while we may; nothing is accepted before the store is open."""
+        for connector in self.connectors.values():
+            connector.privilegedStartService()  # type: ignore[no-untyped-call]
+        if self._web is not None:
+            self._web.privilegedStartService()
+
+    def startService(self) -> None:
+        """Open the store now, the rest as soon as the reactor runs."""
+        super().startService()  # type: ignore[no-untyped-call]
+        try:
+            self.store.open()
+        except StoreError as error:
+            raise SystemExit(f"msgserver: {error}") from None
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._broken)
+
+    async def _start(self) -> None:
+        await self.outbox.recover()
+        await self.statuses.start()
+        self.workers.startService()
+        self.reader.start()
+        for connector in self.connectors.values():
+            start_one(connector)
+        self.outbox.startService()
+        if self._web is not None:
+            self._web.startService()
+        self.pulse.start()
+        systemd.notify("READY=1")
+        log.info(
+            "{name} is up: connectors {connectors}", name=self.config.hub.name, connectors=", ".join(self.connectors)
+        )
+
+    def _broken(self, failure: Any) -> None:
+        if self.running:
+            log.failure("the hub could not start", failure)
+            self._reactor.stop()
+
+    # --- stopping ----------
+
+    def stopService(self) -> Deferred[None]:
+        """Stop room by room; fires when all is written and closed."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        systemd.notify("STOPPING=1")
+        if self._starting is not None and not self._starting.called:
+            self._starting.cancel()
+        self.pulse.stop()
+        await step("the lanes", self.outbox.stopService)
+        for connector in self.connectors.values():
+            await step(f"connector {connector.name}", connector.stopService)
+        if self._web is not None:
+            await step("the web", self._web.stopService)
+        await step("the reader", self.reader.stop)
+        await step("the workers", self.workers.stopService)
+        await step("the statuses", self.statuses.stop)
+        await step("the store", self.store.close)
+        log.info("{name} has stopped", name=self.config.hub.name)
+
+
+def new_uid() -> str:
+    """A name for a message that no other has."""
+    return str(uuid.uuid4())
+
+
+def own_marks(loaded: dict[str, LoadedConnector]) -> frozenset[str]:
+    """What our own mail carries in X-Msgserver-Loop: the domains that connectors write mail from."""
+    addresses = [getattr(found.settings, "own_address", "") for found in loaded.values()]
+    return frozenset(address.rpartition("@")[2].lower() for address in addresses if address)
+
+
+def web_service(house: House) -> IService:
+    """The web, listening where the configuration says."""
+    from msgserver.web.site import make_site  # noqa: PLC0415 - a process that serves no web need not load it
+
+    return make_site(house)
+
+
+def build(name: str, found: LoadedConnector, hub: Hub, reactor: Any) -> IConnector:
+    """Make a connector of its settings.
+
+    Raises:
+        SystemExit: it cannot be made; says why.
+    """
+    try:
+        connector: IConnector = found.module.make_connector(name, found.settings, hub, reactor)
+    except Exception as error:
+        log.failure("connector {name} cannot be built", name=name)
+        raise SystemExit(f"msgserver: [connector.{name}] cannot be built: {error or type(error).__name__}") from None
+    return connector
+
+
+def start_one(connector: IConnector) -> None:
+    """Start a connector; one that fails is logged and keeps nobody else from starting."""
+    try:
+        connector.startService()  # type: ignore[no-untyped-call]
+    except Exception:
+        log.failure("connector {name} could not be started", name=connector.name)
+
+
+async def step(what: str, stop: Callable[[], Any]) -> None:
+    """One step of stopping; a failure is logged and the next step follows."""
+    try:
+        await maybeDeferred(_awaited, stop)
+    except Exception:
+        log.failure("{what} did not stop cleanly", what=what)
+
+
+def _awaited(stop: Callable[[], Any]) -> Any:
+    result = stop()
+    return Deferred.fromCoroutine(result) if isinstance(result, Coroutine) else result
+
+
+def alive(reactor: Any) -> Callable[[], object]:
+    """What tells the service manager, often enough, that the reactor still turns."""
+    wanted = systemd.watchdog_seconds()
+    if wanted is None:
+        return lambda: None
+    last = [0.0]
+
+    def beat() -> None:
+        if reactor.seconds() - last[0] > wanted / 3:
+            last[0] = reactor.seconds()
+            systemd.notify("WATCHDOG=1")
+
+    return beat
