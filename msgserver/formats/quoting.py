@@ -32,6 +32,7 @@ _SENT = re.compile(
     r"(?i)^[\s*>]*(?:sent|date|gesendet|datum|envoyé|enviado(?: el)?|enviada em|data|inviato|verzonden|skickat|sendt|"
     r"wysłano|отправлено|дата|发送时间|寄件日期|送信日時|تاريخ)\s?\*?\s*[:：]\*?\s*\S"
 )
+_ANY_RULE = re.compile(r"^\s*[-_=*]{5,}\s*$")
 _RULE = re.compile(r"^\s*_{10,}\s*$")
 
 
@@ -46,10 +47,19 @@ def quoted_from(text: str) -> int | None:
     lines = text.split("\n")[:_MOST_LINES]
     at = _history(lines)
     at = _signature(lines, len(lines) if at is None else at, at)
+    at = _rule_above(lines, at) if at is not None else None
     if at is None or not any(line.strip() for line in lines[:at]):
         return None
     index = sum(len(line) + 1 for line in lines[:at])
     return index if index < len(text) else None
+
+
+def _rule_above(lines: list[str], at: int) -> int:
+    """The line of the rule that stands over an old mail, where there is one."""
+    above = at - 1
+    while above > 0 and not lines[above].strip():
+        above -= 1
+    return above if above > 0 and _ANY_RULE.match(lines[above]) else at
 
 
 def _history(lines: list[str]) -> int | None:
@@ -75,7 +85,7 @@ def _begins_history(lines: list[str], index: int) -> bool:
         return any(_FROM.match(after) for after in lines[index + 1 : index + 3])
     if ":" not in line and "：" not in line:
         return False
-    if _FROM.match(line) and any(_SENT.match(after) for after in lines[index + 1 : index + 4]):
+    if _old_header(lines[index : index + 5]):
         return True
     if _FORWARD.match(line):
         return True
@@ -86,12 +96,22 @@ def _begins_history(lines: list[str], index: int) -> bool:
     return bool(following) and not following.lstrip().startswith(">")
 
 
+def _old_header(lines: list[str]) -> bool:
+    """Whether lines are the header of an old mail, written as text by whoever answered it, in any order."""
+    first = lines[0]
+    if _FROM.match(first):
+        return any(_SENT.match(line) for line in lines[1:4])
+    if not _SENT.match(first):
+        return False
+    return any(_FROM.match(line) for line in lines[1:4]) and all(":" in line or "：" in line for line in lines[:3])
+
+
 def _attribution(lines: list[str], index: int) -> int:
     """How many lines, counted up from a line, say who wrote what follows: 0, 1 or 2."""
     line = lines[index].strip()
     if not line.endswith((":", "：")) or len(line) > 300:
         return 0
-    if line.endswith((">:", ">：")) and _DATED.match(line) and "@" in line:
+    if line.endswith((">:", ">：")) and "@" in line and (_DATED.match(line) or _WHEN.search(line)):
         return 1
     if not _WROTE.search(line[-40:]) and not _WROTE_THEN_NAME.search(line[-130:]):
         return 0

@@ -20,6 +20,8 @@ FOLDED = {
     "not marked below": "Yes.\n\n|On Mon, 3 Nov 2025 at 10:00, Ana <ana@x.org> wrote:\n\nIs it open?\nReally?",
     "Outlook": "Yes.\n\n|From: Ana\nSent: Monday, 3 November 2025\nTo: Bo\nSubject: Road\n\nIs it open?",
     "Outlook with a rule": "Yes.\n\n|________________________________\nFrom: Ana\nSent: Monday\n\nIs it open?",
+    "an old header in another order": "Yes.\n\n|----------\nDate: Monday\nSubject: Road\nFrom: Ana\n\nIs it open?",
+    "no verb": "Да.\n\n|Thu, 26 Jun 2014 14:00:51 +0400 от Ana <ana@x.org>:\n\n> Открыто?",
     "original message": "Yes.\n\n|-----Original Message-----\nFrom: Ana\n\nIs it open?",
     "signature": "Yes.\n|-- \nBo\n+1 555",
     "signature, then history": "Yes.\n|-- \nBo\n\nOn 3 Nov 2025 10:00, Ana wrote:\n> open?",
