@@ -18,7 +18,7 @@ from msgserver.workers.frames import FrameCutter, Ready, read_answer
 from msgserver.workers.tasks import Batch
 
 _START = 30.0  # seconds to say that it is ready
-_GRACE = 0.5  # seconds beyond a task's own, so that the child's limit on processor time speaks first where it can
+_GRACE = 0.5  # seconds beyond a task's own, for the way there and back
 _LINES = 40  # of stderr that one process may have logged
 _LINE = 500
 

@@ -22,6 +22,12 @@ def hang(words: bytes) -> bytes:
     return b""
 
 
+def nap(words: bytes) -> bytes:
+    """Rest a little and say who one is."""
+    time.sleep(0.2)
+    return str(os.getpid()).encode()
+
+
 def die(words: bytes) -> bytes:
     os.kill(os.getpid(), signal.SIGSEGV)
     time.sleep(5)

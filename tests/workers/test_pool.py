@@ -8,12 +8,13 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.task import deferLater
 
 from msgserver.formats.reading import Reading
 from msgserver.workers.pool import WorkerPool, WorkersUnavailable, WorkFailed
 
 DOINGS = "tests.workers.doings:"
-FUNCTIONS = tuple(DOINGS + name for name in ("upper", "fail", "hang", "die", "eat", "tell"))
+FUNCTIONS = tuple(DOINGS + name for name in ("upper", "fail", "hang", "die", "eat", "tell", "nap"))
 
 
 def mail(number: int, text: str = "hello") -> bytes:
@@ -76,6 +77,27 @@ async def test_what_kills_its_reader_is_found_and_its_neighbours_are_done(pool):
     with pytest.raises(WorkFailed, match="SIGSEGV"):
         await pool.call(DOINGS + "die", b"")
     assert [one.subject for one in await pool.read_mails([mail(1)])] == ["number 1"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_readers_killed_by_others_cost_nobody_a_mail(pool):
+    await pool.read_mails([mail(0)])
+    asked = ensureDeferred(pool.read_mails([mail(number) for number in range(300)]))
+    for _ in range(3):
+        for reader in pool._readers:
+            if reader.ready:
+                reader.transport.signalProcess("KILL")
+        await deferLater(reactor, 0.15)
+    assert [one.subject for one in await asked] == [f"number {number}" for number in range(300)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_processes_share_the_work():
+    pool = WorkerPool(reactor, count=2, functions=FUNCTIONS)
+    pool.startService()
+    told = [ensureDeferred(pool.call(DOINGS + "nap", b"")) for _ in range(8)]
+    assert len(set(await gatherResults(told))) == 2
+    await pool.stopService()
 
 
 @pytest_twisted.ensureDeferred
