@@ -1,13 +1,28 @@
-"""The bytes after DATA: finds their end across pieces, bounded in memory whatever comes."""
+"""The bytes after DATA: finds their end across pieces, bounded in memory whatever comes.
+
+All that costs time (dots, line ends, the hash) is done piece by piece as they arrive, so that the end of a large
+mail holds nobody up.
+"""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import Protocol
 
 from msgserver.wire.budget import ByteBudget
-from msgserver.wire.dots import unstuff
 
 END = b"\r\n.\r\n"
+_GATHER = 65_536  # bytes of small pieces that are gathered into one
+
+
+class Hash(Protocol):
+    """What hashlib gives."""
+
+    def update(self, content: bytes, /) -> None:
+        """Take more."""
+
+    def hexdigest(self) -> str:
+        """The sum so far."""
 
 
 class Verdict(Enum):
@@ -22,18 +37,35 @@ class Body:
     """Takes pieces until ``CR LF . CR LF``; nothing else ends it (RFC 5321 section 4.1.1.4).
 
     A body beyond ``limit`` (bytes, without transparency dots) is read to its end and thrown away; ``runaway`` says
-    that not even that is worth going on with.
+    that not even that is worth going on with. ``whole`` is the hash of what was seeded and of the message.
     """
 
-    __slots__ = ("_budget", "_first", "_held", "_limit", "_more", "_tail", "received", "verdict")
+    __slots__ = (
+        "_budget",
+        "_chunks",
+        "_first",
+        "_gathered",
+        "_held",
+        "_limit",
+        "_open",
+        "_size",
+        "bare",
+        "received",
+        "verdict",
+        "whole",
+    )
 
-    def __init__(self, limit: int, budget: ByteBudget) -> None:
+    def __init__(self, limit: int, budget: ByteBudget, whole: Hash) -> None:
         self._limit = limit
         self._budget = budget
-        self._tail = b"\r\n"  # of the DATA command: a dot may follow at once
-        self._first = b""
-        self._more: bytearray | None = None
-        self._held = 0
+        self._open = b"\r\n"  # may be the beginning of END; at first that of the DATA command: a dot may follow at once
+        self._first = True
+        self._chunks: list[bytes] = []
+        self._gathered = bytearray()
+        self._held = 0  # bytes taken from the budget
+        self._size = 0
+        self.whole = whole
+        self.bare = False  # a CR or LF stands alone somewhere
         self.received = 0
         self.verdict = Verdict.FINE
 
@@ -44,37 +76,56 @@ class Body:
 
     def feed(self, piece: bytes) -> int:
         """Take a piece; where in it the body ended (the index behind the final line), or -1 while it goes on."""
-        tail = self._tail
-        at = (tail + piece[:4]).find(END)
+        before = len(self._open)
+        block = self._open + piece
+        at = block.find(END)
         if at >= 0:
-            end = at + 5 - len(tail)
-        else:
-            at = piece.find(END)
-            end = at + 5 if at >= 0 else -1
-        if end >= 0:
-            self._keep(piece[:end] if end < len(piece) else piece, last=True)
-        else:
-            self._tail = piece[-4:] if len(piece) > 3 else (tail + piece)[-4:]
-            self._keep(piece, last=False)
-        return end
-
-    def _keep(self, piece: bytes, last: bool) -> None:
+            self.received += at + 5 - before
+            self._take(block[: at + 2], last=True)
+            return at + 5 - before
         self.received += len(piece)
+        cut = len(block)
+        if block[-1] in b"\r\n.":
+            cut -= next((n for n in (4, 3, 2, 1) if block.endswith(END[:n])), 0)
+        self._open = block[cut:]
+        if cut:
+            self._take(block[:cut], last=False)
+        return -1
+
+    def _take(self, block: bytes, last: bool) -> None:
+        """Take a block that cuts no CR LF dot in two: what follows it does not change its meaning."""
         if self.verdict is not Verdict.FINE:
             return
-        # Dots add at most one byte to a line of three; the exact size is known at the end.
-        if self.received > self._limit + self._limit // 3 + 16:
+        if b"\r\n." in block:
+            block = block.replace(b"\r\n.", b"\r\n")
+        if self._first:
+            block = block[2:]
+            self._first = False
+        self._size += len(block)
+        if self._size > self._limit:
             self._throw_away(Verdict.TOO_BIG)
-        elif last and not self._held:
-            self._first = piece
-        elif not self._budget.take(len(piece)):
-            self._throw_away(Verdict.NO_ROOM)
-        else:
-            self._held += len(piece)
-            if self._more is None:
-                self._more = bytearray(piece)
-            else:
-                self._more += piece
+            return
+        if not (last and not self._held):
+            if not self._budget.take(len(block)):
+                self._throw_away(Verdict.NO_ROOM)
+                return
+            self._held += len(block)
+        pairs = block.count(b"\r\n")
+        self.bare = self.bare or pairs != block.count(b"\n") or pairs != block.count(b"\r")
+        self.whole.update(block)
+        self._keep(block)
+
+    def _keep(self, block: bytes) -> None:
+        if len(block) < _GATHER // 4 and (self._held or self._gathered):
+            self._gathered += block
+            if len(self._gathered) < _GATHER:
+                return
+            block = b""
+        if self._gathered:
+            self._chunks.append(bytes(self._gathered))
+            self._gathered.clear()
+        if block:
+            self._chunks.append(block)
 
     def _throw_away(self, verdict: Verdict) -> None:
         self.release()
@@ -84,17 +135,13 @@ class Body:
         """Let go of what is held."""
         self._budget.give(self._held)
         self._held = 0
-        self._first = b""
-        self._more = None
+        self._chunks = []
+        self._gathered.clear()
 
     def content(self) -> bytes:
-        """The message, dots taken out, once the end was found; empty with ``verdict`` set where it is not taken."""
-        held = self._first if self._more is None else bytes(self._more)
+        """The message, dots taken out, once the end was found; empty where ``verdict`` is not FINE."""
+        chunks = self._chunks
+        if self._gathered:
+            chunks.append(bytes(self._gathered))
         self.release()
-        if self.verdict is not Verdict.FINE:
-            return b""
-        content = unstuff(held[:-3])
-        if len(content) > self._limit:
-            self.verdict = Verdict.TOO_BIG
-            return b""
-        return content
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -5,14 +5,15 @@ Nothing is bounced later: what is not wanted is refused here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from msgserver.message import Address, Arrival
 from msgserver.protocols.smtp import grammar, replies
 from msgserver.protocols.smtp.auth import Exchange
-from msgserver.protocols.smtp.body import Verdict
-from msgserver.wire.dots import has_bare_newline, with_crlf
+from msgserver.protocols.smtp.body import Body, Hash, Verdict
+from msgserver.wire.dots import with_crlf
 
 if TYPE_CHECKING:
     from msgserver.protocols.smtp.gate import Gate
@@ -132,7 +133,7 @@ class Dialogue:
                 self._session.goodbye(replies.NO_RECIPIENTS)
                 return
             raise grammar.Refused(b"503 5.5.1 RCPT comes before DATA, and one at least must be taken")
-        self._session.expect_body()
+        self._session.expect_body(envelope_hash(self._sender, self._recipients))
         self._session.say(replies.GO_AHEAD)
 
     def _rset(self, _argument: bytes) -> None:
@@ -196,23 +197,24 @@ class Dialogue:
         else:
             self._session.wrong(reply + b"\r\n")
 
-    def arrival(self, raw: bytes, verdict: Verdict) -> Arrival | None:
+    def arrival(self, body: Body) -> Arrival | None:
         """The mail that was under way is complete: what to hand in, or None where it was refused."""
         sender, recipients = self._sender, tuple(self._recipients)
         self._reset()
-        if verdict is Verdict.TOO_BIG:
+        raw = body.content()
+        if body.verdict is Verdict.TOO_BIG:
             self._session.wrong(replies.TOO_BIG)
             return None
-        if verdict is Verdict.NO_ROOM:
+        if body.verdict is Verdict.NO_ROOM:
             self._session.say(replies.NO_ROOM)
             return None
-        if has_bare_newline(raw):
+        if body.bare:
             if self._gate.rejects_bare_newlines:
                 self._session.wrong(replies.BARE_NEWLINE)
                 return None
             raw = with_crlf(raw)
         return Arrival(
-            wire_id=wire_id(sender, recipients, raw),
+            wire_id=body.whole.hexdigest(),
             sender=sender,
             recipients=recipients,
             media_type="message/rfc822",
@@ -221,12 +223,10 @@ class Dialogue:
         )
 
 
-def wire_id(sender: Address | None, recipients: tuple[Address, ...], raw: bytes) -> str:
-    """SMTP names no messages: the same envelope and bytes are the same mail."""
-    whole = blake2b(digest_size=20)
-    whole.update("\0".join([sender.value if sender else "", *(r.value for r in recipients), ""]).encode())
-    whole.update(raw)
-    return whole.hexdigest()
+def envelope_hash(sender: Address | None, recipients: Sequence[Address]) -> Hash:
+    """The beginning of a mail's wire_id: SMTP names no mail, so the same envelope and bytes are the same mail."""
+    words = [sender.value if sender else "", *(recipient.value for recipient in recipients), ""]
+    return blake2b("\0".join(words).encode(), digest_size=20)
 
 
 _AFTER_VERB = frozenset((b"", b" ", b"\t"))

@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from msgserver.message import Accepted, Arrival
 from msgserver.protocols.smtp import replies
-from msgserver.protocols.smtp.body import Body
+from msgserver.protocols.smtp.body import Body, Hash
 from msgserver.protocols.smtp.dialogue import Dialogue
 
 if TYPE_CHECKING:
@@ -266,9 +266,9 @@ class Session(Protocol):
                 continue
         return "TLS"
 
-    def expect_body(self) -> None:
-        """DATA was granted."""
-        self.body = Body(self.gate.limits.size, self.gate.budget)
+    def expect_body(self, whole: Hash) -> None:
+        """DATA was granted; ``whole`` is the hash of the mail's envelope."""
+        self.body = Body(self.gate.limits.size, self.gate.budget, whole)
         self.body_since = self.gate.clock.seconds()
         self.mode = Mode.BODY
 
@@ -302,8 +302,7 @@ class Session(Protocol):
         self.body = None
         self.mode = Mode.COMMAND
         self._idle_commands = 0
-        raw = body.content()
-        arrival = self._dialogue.arrival(raw, body.verdict)
+        arrival = self._dialogue.arrival(body)
         if arrival is not None:
             self._store(arrival)
         else:
