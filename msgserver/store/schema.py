@@ -99,9 +99,10 @@ Index(
 
 Index(
     "ix_msg_raw_parts",
+    msg_raw.c.outcome_id,
     msg_raw.c.connector,
-    sqlite_where=text("outcome = 'part' AND outcome_id IS NULL"),
-    postgresql_where=text("outcome = 'part' AND outcome_id IS NULL"),
+    sqlite_where=text("outcome = 'part'"),
+    postgresql_where=text("outcome = 'part'"),
 )
 
 msg_log = Table(
@@ -150,6 +151,8 @@ Index(  # what can be read or unread, by ticket: the inbox asks for each ticket 
     msg_log.c.id,
     msg_log.c.author_id,
     msg_log.c.entity_id,
+    msg_log.c.direction,
+    msg_log.c.spam,
     sqlite_where=text("direction = 'in' AND spam = 0"),
     postgresql_where=text("direction = 'in' AND NOT spam"),
 )

@@ -87,6 +87,14 @@ def finding(tx: Connection, tree: Tree | None, viewer: Viewer, now: float | None
     return Finding(match, and_(true(), *(compiling.where(part) for part in parts if not _wordy(part))))
 
 
+def answering(found: Finding) -> ColumnElement[bool]:
+    """A finding as a condition on one row of msg_log at a time."""
+    if not found.match:
+        return found.where  # type: ignore[no-any-return]
+    here = select(msg_search.c.rowid).where(_match(found.match), msg_search.c.rowid == msg_log.c.id)
+    return and_(exists(here.correlate(msg_log)), found.where)
+
+
 def unread_from(viewer: Viewer) -> ColumnElement[int]:
     """The last message that counts as read because it was there before the viewer."""
     mine = select(auth_user.c.unread_from).where(auth_user.c.id == viewer.user_id).scalar_subquery()

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal_column, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 
 from msgserver.records import Priority, Ticket, Viewer
 from msgserver.store import messages, visible
@@ -24,13 +36,26 @@ from msgserver.store.search import unread
 _SNIPPET = 160
 
 
+_OWN = tuple(name for name in Ticket.__struct_fields__ if name in ticket.c)
+_NAMES = (*_OWN, "entity_name")
+_ids = bindparam("ids", expanding=True, type_=BigInteger)
+
+
 def rows_of(viewer: Viewer) -> Select[Any]:
-    """The tickets that may be seen, each with the name of whom it is with."""
+    """The tickets that may be seen, as :func:`filled` takes them."""
     return (
-        select(ticket, func.coalesce(pe_entity.c.name, "").label("entity_name"))
+        select(*(ticket.c[name] for name in _OWN), func.coalesce(pe_entity.c.name, "").label("entity_name"))
         .outerjoin(pe_entity, pe_entity.c.id == ticket.c.entity_id)
         .where(visible.tickets(viewer))
     )
+
+
+@lru_cache(maxsize=512)
+def one_of(viewer: Viewer) -> Select[Any]:
+    """The ticket with the parameter ``ticket_id``, or the one it was merged into."""
+    asked = ticket.alias("asked")
+    into = select(func.coalesce(asked.c.merged_into, asked.c.id)).where(asked.c.id == bindparam("ticket_id"))
+    return rows_of(viewer).where(ticket.c.id == into.scalar_subquery())
 
 
 class _Fact(NamedTuple):
@@ -53,7 +78,7 @@ def filled(tx: Connection, viewer: Viewer, rows: list[Any]) -> list[Ticket]:
     about: dict[int, list[tuple[str, str, str]]] = {}
     fresh: dict[int, int] = {}
     seen: dict[int, int] = {}
-    for fact in map(_Fact._make, tx.execute(_facts(viewer, ids))):
+    for fact in map(_Fact._make, tx.execute(_facts(viewer), {"ids": ids})):
         if fact.kind == "assignee":
             people.setdefault(fact.ticket_id, []).append((fact.number, fact.first))
         elif fact.kind == "tag":
@@ -62,21 +87,20 @@ def filled(tx: Connection, viewer: Viewer, rows: list[Any]) -> list[Ticket]:
             fresh[fact.ticket_id] = fact.number
         else:
             seen[fact.ticket_id] = fact.number
-    narrowed = {} if visible.whole_log(viewer) else _latest_visible(tx, viewer, ids)
-    return [
+    items = [
         _ticket(row, sorted(people.get(row.id, ())), sorted(about.get(row.id, ())), fresh.get(row.id, 0))
-        if visible.whole_log(viewer)
-        else _narrowed(
-            _ticket(row, sorted(people.get(row.id, ())), sorted(about.get(row.id, ())), fresh.get(row.id, 0)),
-            narrowed.get(row.id),
-            seen.get(row.id, 0),
-        )
         for row in rows
     ]
+    if visible.whole_log(viewer):
+        return items
+    latest = {row.ticket_id: row for row in tx.execute(_latest_visible(viewer), {"ids": ids})}
+    return [_narrowed(item, latest.get(item.id), seen.get(item.id, 0)) for item in items]
 
 
-def _facts(viewer: Viewer, ids: list[int]) -> Any:
-    here = and_(msg_log.c.ticket_id.in_(ids), visible.messages(viewer))
+@lru_cache(maxsize=512)
+def _facts(viewer: Viewer) -> Any:
+    """Parameter ``ids``: of tickets."""
+    here = and_(msg_log.c.ticket_id.in_(_ids), visible.messages(viewer))
     nothing: ColumnElement[str] = literal_column("''")
     name = func.coalesce(
         resource_record.c.name, func.nullif(msg_tag.c.record, ""), resource_type.c.label, msg_tag.c.resource
@@ -91,7 +115,7 @@ def _facts(viewer: Viewer, ids: list[int]) -> Any:
             nothing,
         )
         .join(auth_user, auth_user.c.id == ticket_assignee.c.user_id)
-        .where(ticket_assignee.c.ticket_id.in_(ids))
+        .where(ticket_assignee.c.ticket_id.in_(_ids))
     )
     tags = (
         select(
@@ -120,19 +144,20 @@ def _facts(viewer: Viewer, ids: list[int]) -> Any:
     return union_all(*legs)
 
 
-def _latest_visible(tx: Connection, viewer: Viewer, ids: list[int]) -> dict[int, Any]:
+@lru_cache(maxsize=512)
+def _latest_visible(viewer: Viewer) -> Select[Any]:
     latest = (
         select(func.max(msg_log.c.id))
-        .where(msg_log.c.ticket_id.in_(ids), visible.messages(viewer))
+        .where(msg_log.c.ticket_id.in_(_ids), visible.messages(viewer))
         .group_by(msg_log.c.ticket_id)
     )
     beginning = func.substr(msg_log.c.body, 1, messages.GLIMPSE).label("body")
     rows = select(msg_log.c.id, msg_log.c.ticket_id, msg_log.c.subject, beginning, msg_log.c.received_at)
-    return {row.ticket_id: row for row in tx.execute(rows.where(msg_log.c.id.in_(latest)))}
+    return rows.where(msg_log.c.id.in_(latest))
 
 
 def _ticket(row: Any, assignees: Iterable[tuple[int, str]], tags: Iterable[tuple[str, str, str]], fresh: int) -> Ticket:
-    values = {name: getattr(row, name) for name in Ticket.__struct_fields__ if name in row._mapping}
+    values = dict(zip(_NAMES, row, strict=True))
     values["priority"] = Priority(row.priority)
     values["spam"] = bool(row.spam)
     return Ticket(**values, assignees=tuple(assignees), tags=tuple(tags), unread=fresh)

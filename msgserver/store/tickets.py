@@ -5,30 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    delete,
-    exists,
-    func,
-    insert,
-    literal_column,
-    not_,
-    or_,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
-from msgserver.formats.query import Tree
 from msgserver.formats.search import parse
 from msgserver.records import Message, Note, Priority, Ticket, Viewer
-from msgserver.store import audit, messages, visible
+from msgserver.store import audit, messages, views, visible
 from msgserver.store.bulk import clean
+from msgserver.store.counting import count_tags
 from msgserver.store.edits import Refused, Stale
-from msgserver.store.paging import Page, cursor, database_clock, position, size
+from msgserver.store.paging import Page, size
 from msgserver.store.schema import (
     auth_user,
     msg_log,
@@ -36,50 +21,7 @@ from msgserver.store.schema import (
     ticket_note,
 )
 from msgserver.store.schema import ticket as _ticket
-from msgserver.store.search import finding, unread
-from msgserver.store.ticket_rows import filled, rows_of
-
-WAITING = ("todo", "mine", "unassigned")  # un-actioned, in the order unread first, priority, longest waiting
-VIEWS = (*WAITING, "all", "done", "spam")  # the others: newest first
-COUNTED = 1000  # counts stop here: a person reads "1000 or more" alike
-
-_own = ticket_assignee.c.ticket_id == _ticket.c.id
-
-
-def _assigned(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    return exists(select(ticket_assignee.c.user_id).where(_own, *conditions).correlate(_ticket))
-
-
-def _in_view(view: str, viewer: Viewer, now: float | None) -> ColumnElement[bool]:
-    mine = _assigned(ticket_assignee.c.user_id == viewer.user_id)
-    if view == "spam":
-        return and_(_ticket.c.spam, _ticket.c.merged_into.is_(None))
-    conditions = [_ticket.c.merged_into.is_(None), not_(_ticket.c.spam)]
-    if view == "done":
-        conditions.append(_ticket.c.actioned_at.is_not(None))
-    elif view != "all":
-        awake = _ticket.c.snoozed_until <= (database_clock() if now is None else now)
-        conditions += [_ticket.c.actioned_at.is_(None), or_(_ticket.c.snoozed_until.is_(None), awake)]
-        if view == "mine":
-            # By the index of one user's tickets: the others are many.
-            ids = select(ticket_assignee.c.ticket_id).where(ticket_assignee.c.user_id == viewer.user_id)
-            conditions.append(_ticket.c.id.in_(ids))
-        elif view == "unassigned":
-            conditions.append(~_assigned())
-        else:
-            conditions.append(or_(~_assigned(), mine))
-    return and_(*conditions)
-
-
-def _has_unread(viewer: Viewer) -> ColumnElement[bool]:
-    fresh = select(msg_log.c.id).where(msg_log.c.ticket_id == _ticket.c.id, unread(viewer), visible.messages(viewer))
-    return exists(fresh.correlate(_ticket))
-
-
-def _answering(tx: Connection, tree: Tree, viewer: Viewer, now: float | None) -> ColumnElement[bool]:
-    """Tickets with a visible message that answers the query."""
-    found = finding(tx, tree, viewer, now)
-    return _ticket.c.id.in_(found.over([msg_log.c.ticket_id]).where(visible.messages(viewer)))
+from msgserver.store.ticket_rows import filled, one_of
 
 
 def inbox(
@@ -97,59 +39,16 @@ def inbox(
     ``query`` keeps the tickets that have a message answering it. ``now``: for snoozed tickets and relative dates
     (default: the database's clock). An unknown view is "todo".
     """
-    view = view if view in VIEWS else "todo"
+    view = view if view in views.VIEWS else "todo"
     asked = parse(query)
     limit = size(limit)
-    rows = rows_of(viewer).where(_in_view(view, viewer, now))
-    if asked.tree is not None:
-        rows = rows.where(_answering(tx, asked.tree, viewer, now))
-    if view in WAITING:
-        found, following = _waiting(tx, rows, viewer, cursor_word, limit)
-    else:
-        found, following = _newest(tx, rows, cursor_word, limit)
+    found, following = views.page(tx, viewer, view, asked.tree, cursor_word, limit, now)
     return Page(tuple(filled(tx, viewer, found)), following, asked.ignored)
-
-
-def _newest(tx: Connection, rows: Select[Any], word: str, limit: int) -> tuple[list[Any], str]:
-    after = position(word, float, int)
-    if after is not None:
-        at, last = after
-        rows = rows.where(_ticket.c.last_at <= at, or_(_ticket.c.last_at < at, _ticket.c.id < last))
-    rows = rows.order_by(_ticket.c.last_at.desc(), _ticket.c.id.desc()).limit(limit + 1)
-    found = list(tx.execute(rows))
-    if len(found) <= limit:
-        return found, ""
-    return found[:limit], cursor(found[limit - 1].last_at, found[limit - 1].id)
-
-
-def _waiting(tx: Connection, rows: Select[Any], viewer: Viewer, word: str, limit: int) -> tuple[list[Any], str]:
-    """Tickets with something unread, then (from the same index) those without: each half stops at the page's end."""
-    half, *after = position(word, int, int, float, int) or (0, None)
-    found: list[tuple[int, Any]] = []
-    for part in (0, 1):
-        if part < half or len(found) > limit:
-            continue
-        fresh = _has_unread(viewer)
-        chosen = rows.where(~fresh if part else fresh)
-        if part == half and after[0] is not None:
-            priority, at, last = after
-            later = or_(_ticket.c.last_at > at, and_(_ticket.c.last_at == at, _ticket.c.id > last))
-            chosen = chosen.where(
-                _ticket.c.priority <= priority, or_(_ticket.c.priority < priority, and_(_ticket.c.last_at >= at, later))
-            )
-        chosen = chosen.order_by(_ticket.c.priority.desc(), _ticket.c.last_at, _ticket.c.id)
-        found += [(part, row) for row in tx.execute(chosen.limit(limit + 1 - len(found)))]
-    items = [row for _, row in found[:limit]]
-    if len(found) <= limit:
-        return items, ""
-    part, row = found[limit - 1]
-    return items, cursor(part, row.priority, row.last_at, row.id)
 
 
 def ticket(tx: Connection, viewer: Viewer, ticket_id: int) -> Ticket | None:
     """One ticket, or the one it was merged into; None where there is none or the viewer may not see it."""
-    into = select(func.coalesce(_ticket.c.merged_into, _ticket.c.id)).where(_ticket.c.id == ticket_id).scalar_subquery()
-    found = filled(tx, viewer, list(tx.execute(rows_of(viewer).where(_ticket.c.id == into))))
+    found = filled(tx, viewer, list(tx.execute(one_of(viewer), {"ticket_id": ticket_id})))
     return found[0] if found else None
 
 
@@ -181,15 +80,9 @@ def notes(tx: Connection, viewer: Viewer, ticket_id: int) -> list[Note]:
 def counts(tx: Connection, viewer: Viewer, *, now: float | None = None) -> dict[str, int]:
     """How many tickets each view holds, and ``unread``: of those to do, how many have something unread.
 
-    Each count stops at ``COUNTED``.
+    Each count stops at ``views.COUNTED``.
     """
-    conditions = {view: _in_view(view, viewer, now) for view in VIEWS}
-    conditions["unread"] = and_(conditions["todo"], _has_unread(viewer))
-    legs: list[Any] = []
-    for name, condition in conditions.items():
-        some = select(_ticket.c.id).where(condition, visible.tickets(viewer)).limit(COUNTED).subquery()
-        legs.append(select(literal_column(f"'{name}'").label("view"), func.count().label("held")).select_from(some))
-    return {row.view: row.held for row in tx.execute(union_all(*legs))}
+    return views.counts(tx, viewer, now)
 
 
 # --- edits: each returns the ticket as it is afterwards, None where the actor may not see it ----------
@@ -305,7 +198,9 @@ def set_spam(
     edited = _edit(tx, actor, ticket_id, now, expected_version, "spam" if spam else "not spam", {}, spam=spam)
     if edited is None:
         return None
-    tx.execute(update(msg_log).where(msg_log.c.ticket_id == edited.id, msg_log.c.direction == "in").values(spam=spam))
+    here = and_(msg_log.c.ticket_id == edited.id, msg_log.c.direction == "in", msg_log.c.spam != spam)
+    count_tags(tx, here, -1 if spam else 1)
+    tx.execute(update(msg_log).where(here).values(spam=spam))
     return ticket(tx, actor, edited.id)
 
 
