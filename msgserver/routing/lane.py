@@ -34,6 +34,7 @@ from msgserver.store.door import Store, StoreError
 
 POLL = 5.0  # seconds between looks at the queue where nobody rings
 FINISH = 10.0  # seconds that sends under way have when the house stops
+_AGAIN = 1.0  # seconds until the next look after a claim that gave nothing
 _HOLD_FIRST, _HOLD_LONGEST = 2.0, 60.0  # seconds
 _TROUBLES = 5  # temporary failures in a row after which the lane as a whole waits
 
@@ -163,10 +164,12 @@ class Lane(Service):
                 for claimed in claims:
                     self._start(claimed)
                 hungry = len(claims) == free
+                wait = POLL
                 if not claims:
-                    wait = 1.0  # due, and yet held back by something that only the claim looks at
+                    wait = _AGAIN  # due, and yet held back by something that only the claim looks at
                     break
         except StoreError as error:
+            wait = _AGAIN
             self.log.warn("lane {lane} cannot claim: {why}", lane=self.connector.name, why=str(error))
         finally:
             self._looking = False

@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 
 from msgserver.connector import Limits
+from msgserver.formats.rendering import Words, as_mail, as_text, mail_subject
 from msgserver.message import Address, Envelope, Thread
 from msgserver.records import Claimed
 from msgserver.routing.conversation import Tokens
+
+_SHORT = 2_000  # characters; a connector that carries at most this many carries text messages
 
 
 def ref_of(claimed: Claimed) -> str:
@@ -33,21 +36,38 @@ def text_hash(envelope: Envelope) -> str:
 
 
 def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str) -> Envelope:
-    """Render a delivery for a connector with these limits.
+    """Render a delivery for a connector with these limits: as mail where it carries HTML, else as chat or text.
 
     Raises:
         ValueError: its address is none.
     """
     references = claimed.references
+    words = Words(
+        subject=claimed.subject,
+        text=claimed.body,
+        html=claimed.html,
+        sender_name=claimed.sender_name or claimed.sender.partition(":")[2],
+        channel=claimed.source,
+        ticket=claimed.ticket_id,
+        copy=claimed.copy,
+        why=claimed.why,
+    )
+    if limits.html:
+        rendered = as_mail(words)
+        subject = mail_subject(claimed.subject, claimed.ticket_id, reply=bool(references) and not claimed.copy)
+    else:
+        short = limits.text_length is not None and limits.text_length <= _SHORT
+        rendered = as_text(words, limits.text_length if short else None)
+        subject = rendered.subject
     return Envelope(
         ref=ref_of(claimed),
         attempt=claimed.attempt,
         sender=speaker(claimed, hub),
         to=Address.parse(claimed.address),
         to_name=claimed.to_name,
-        subject=subject(claimed),
-        text=text(claimed, limits),
-        html=claimed.html if limits.html and not claimed.copy else "",
+        subject=subject,
+        text=rendered.text,
+        html=rendered.html if limits.html else "",
         attachments=claimed.attachments if limits.attachments else (),
         thread=Thread(
             in_reply_to=references[-1] if references else "",
@@ -62,26 +82,6 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str) -> E
 
 def speaker(claimed: Claimed, hub: str) -> str:
     """Who speaks: the author at the hub, or of a copy the one who wrote it."""
-    if claimed.copy:
-        return f"{claimed.sender_name or Address.parse(claimed.sender).value} ({hub})" if claimed.sender else hub
-    return f"{claimed.author} ({hub})" if claimed.author and claimed.author != hub else hub
-
-
-def subject(claimed: Claimed) -> str:
-    """The subject with the ticket's number once."""
-    tag = f"[#{claimed.ticket_id}]"
-    if claimed.ticket_id is None or tag in claimed.subject:
-        return claimed.subject
-    return f"{claimed.subject} {tag}".strip()
-
-
-def text(claimed: Claimed, limits: Limits) -> str:
-    """The words; a copy says who wrote them and why it came."""
-    if not claimed.copy:
-        return claimed.body
-    who = claimed.sender_name or claimed.sender.partition(":")[2] or "an unknown sender"
-    ref = f"#{claimed.ticket_id}" if claimed.ticket_id is not None else ""
-    if limits.text_length is not None and not limits.html:
-        return f"{who}: {claimed.body}" + (f" [{ref}]" if ref else "")
-    footer = " · ".join(filter(None, (f"From {who} by {claimed.source}", ref, claimed.why)))
-    return f"{claimed.body.rstrip()}\n\n-- \n{footer}"
+    writer = claimed.sender_name or claimed.sender.partition(":")[2]
+    name = writer if claimed.copy else claimed.author
+    return f"{name} ({hub})" if name and name != hub else hub
