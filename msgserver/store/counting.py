@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, func, select
 
-from msgserver.store.schema import counter
+from msgserver.store.schema import counter, msg_log, msg_tag
 from msgserver.store.upsert import inserting
 
 
@@ -22,6 +22,17 @@ def add(tx: Connection, name: str, amounts: Mapping[str, int], user_id: int = 0)
             set_={"value": counter.c.value + added.excluded.value},
         )
     )
+
+
+def count_tags(tx: Connection, which: ColumnElement[bool], by: int) -> None:
+    """Add ``by`` to the totals of all tags on incoming messages that ``which`` names (a condition on both tables)."""
+    rows = (
+        select(msg_tag.c.resource, msg_tag.c.record, func.count())
+        .join(msg_log, msg_log.c.id == msg_tag.c.message_id)
+        .where(msg_log.c.direction == "in", which)
+        .group_by(msg_tag.c.resource, msg_tag.c.record)
+    )
+    add(tx, "total", {f"{resource}/{record}": by * count for resource, record, count in tx.execute(rows)})
 
 
 def bump(tx: Connection, name: str) -> None:

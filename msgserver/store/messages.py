@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, literal_column, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, literal_column, not_, select
 
 from msgserver.formats.search import parse
 from msgserver.records import Delivery, DeliveryState, Direction, Message, StoredAttachment, Tag, Viewer
 from msgserver.store import audit, visible
 from msgserver.store.bulk import clean
+from msgserver.store.counting import count_tags
 from msgserver.store.edits import Refused
 from msgserver.store.paging import Page, cursor, position, size
 from msgserver.store.schema import (
@@ -163,6 +164,8 @@ def add_tag(
         "created_at": now,
     }
     if insert_new(tx, msg_tag, [row]):
+        this = and_(msg_tag.c.message_id == message_id, msg_tag.c.resource == resource, msg_tag.c.record == record)
+        count_tags(tx, and_(this, not_(msg_log.c.spam)), 1)
         audit.note(tx, actor, "tag", f"message/{message_id}", {"resource": resource, "record": record}, now)
     found = tx.execute(
         _tag_rows().where(
@@ -177,6 +180,7 @@ def remove_tag(tx: Connection, actor: Viewer, tag_id: int, now: float) -> bool:
     row = tx.execute(_tag_rows().where(msg_tag.c.id == tag_id, visible.messages(actor))).one_or_none()
     if row is None:
         return False
+    count_tags(tx, and_(msg_tag.c.id == tag_id, not_(msg_log.c.spam)), -1)
     tx.execute(delete(msg_tag).where(msg_tag.c.id == tag_id))
     detail = {"resource": row.resource, "record": row.record, "why": row.why}
     audit.note(tx, actor, "untag", f"message/{row.message_id}", detail, now)
