@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import pytest
+from twisted.python.threadpool import ThreadPool
 
 from tests.peers import programs
 
@@ -27,3 +29,11 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 def free_port() -> Callable[[], int]:
     """Give a TCP port on 127.0.0.1 that nobody listens on just now."""
     return programs.free_port
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End the thread pools that failed tests left behind: Python waits for their threads for ever."""
+    for pool in [thing for thing in gc.get_objects() if isinstance(thing, ThreadPool)]:
+        if pool.started and not pool.joined:
+            pool.stop()
