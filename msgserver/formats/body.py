@@ -86,7 +86,8 @@ class Body:
     def _childless(self, piece: Piece) -> None:
         """A multipart in which no boundary was found: whatever is there is text, if it is the whole mail."""
         if piece.depth:
-            self._attach(piece)
+            if piece.encoded().strip():
+                self._attach(piece)
             return
         self.note("no part was found where several were announced")
         text, trouble = decode(piece.encoded()[: self.limits.text_length])
