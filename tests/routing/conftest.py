@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -24,14 +26,24 @@ from msgserver.routing.reader import Reader
 from msgserver.routing.recorder import Recorder
 from msgserver.routing.router import Router
 from msgserver.store import blobs
-from msgserver.store.door import Store
+from msgserver.store.door import Store, once
 
 SIGNER = Tokens(b"k" * 32)
 ANA = Address("sms", "+15551234")
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the schema and nothing in it."""
+    path = tmp_path_factory.mktemp("template") / "empty.db"
+    with once(f"sqlite:///{path}"):
+        pass
+    return path
+
+
 @pytest_twisted.async_yield_fixture
-async def store(tmp_path: Path):
+async def store(tmp_path: Path, empty_database: Path):
+    shutil.copy(empty_database, tmp_path / "hub.db")
     store = Store(f"sqlite:///{tmp_path}/hub.db", reactor, readers=2, state_dir=tmp_path)
     store.open()
     yield store
