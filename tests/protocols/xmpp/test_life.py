@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionLost
 
 from msgserver.connector import NotConnected
+from msgserver.protocols.xmpp import line
 from tests.protocols.xmpp.fake_server import SASL, Server, outcome, ping_id, sending, stop
 
 
@@ -189,3 +193,55 @@ def test_a_dead_line_is_noticed() -> None:
     server.lose(ConnectionLost())
     assert server.chat.status.words == "no answer from 127.0.0.1:5222: retry in 2 s"
     stop(server)
+
+
+def test_a_server_that_does_not_know_the_password_is_not_believed() -> None:
+    server = Server()
+    server.chat.startService()
+    server.connect()
+    server.features(
+        f"<mechanisms xmlns='{SASL}'><mechanism>PLAIN</mechanism><mechanism>SCRAM-SHA-1</mechanism></mechanisms>"
+    )
+    assert "mechanism='SCRAM-SHA-1'" in server.said()
+    server.say(f"<success xmlns='{SASL}'/>")
+    assert server.transport.disconnected
+    server.lose(ConnectionLost())
+    assert "xmpp.test could not prove that it knows the password" in server.chat.status.words
+    stop(server)
+
+
+def test_a_challenge_that_makes_no_sense_ends_the_login() -> None:
+    server = Server()
+    server.chat.startService()
+    server.connect()
+    server.features(f"<mechanisms xmlns='{SASL}'><mechanism>SCRAM-SHA-256</mechanism></mechanisms>")
+    server.say(f"<challenge xmlns='{SASL}'>AAAA</challenge>")
+    assert server.transport.disconnected
+    server.lose(ConnectionLost())
+    assert "retry in 30 s" in server.chat.status.words
+    stop(server)
+
+
+def two_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def places(settings: object, reactor: Any) -> list[tuple[str, Any]]:
+        return [(f"{host}:5222", TCP4ClientEndpoint(reactor, host, 5222)) for host in ("127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr(line, "places", places)
+
+
+def test_the_next_place_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    two_places(monkeypatch)
+    server = Server()
+    server.chat.startService()
+    server.refuse()
+    assert [attempt[0] for attempt in server.reactor.tcpClients] == ["127.0.0.2", "127.0.0.1"]
+    server.log_in()
+    stop(server)
+
+
+def test_stopping_tries_no_other_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    two_places(monkeypatch)
+    server = Server()
+    server.chat.startService()
+    stop(server)
+    assert server.attempts == 1

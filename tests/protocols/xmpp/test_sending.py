@@ -7,6 +7,7 @@ from twisted.internet.error import ConnectionLost
 
 from msgserver.connector import NotConnected, PermanentFailure, TemporaryFailure, Unknown
 from msgserver.message import Address, Receipt, ReportState
+from msgserver.protocols.xmpp import connector
 from tests.protocols.xmpp.fake_server import Server, outcome, ping_id, sending, sent_id, stop
 
 NS = "urn:ietf:params:xml:ns:xmpp-stanzas"
@@ -171,4 +172,20 @@ def test_only_the_stanza_that_is_too_long_for_the_server_fails_for_good() -> Non
     server.lose()
     assert isinstance(outcome(small), Unknown)
     assert isinstance(outcome(large), PermanentFailure)
+    stop(server)
+
+
+def test_what_was_sent_is_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connector, "_REMEMBERED", 2)
+    server = Server()
+    server.log_in()
+    ids = []
+    for number in range(3):
+        sending(server, ref=f"d{number}")
+        ids.append(sent_id(server))
+    server.reactor.advance(0)
+    server.say("<a xmlns='urn:xmpp:sm:3' h='4'/>")
+    for stanza_id in ids:  # in the server's own name, so that only memory tells who it is about
+        bounce(server, stanza_id, "remote-server-timeout", "wait", "xmpp.test")
+    assert [report.ref for report in server.hub.reports] == ["d1", "d2"]
     stop(server)
