@@ -8,7 +8,7 @@ from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import getaddresses, parsedate_to_datetime
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from msgserver.formats.headers import split_head
@@ -22,7 +22,7 @@ LINES = st.lists(PROSE, max_size=8).map(lambda lines: "\n".join(lines).strip("\n
 FILES = st.lists(st.tuples(st.text("abcxyz é漢.", min_size=1, max_size=12), st.binary(max_size=300)), max_size=3)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(PROSE, LINES, PROSE, FILES, st.sampled_from(["7bit", "8bit", "quoted-printable", "base64"]))
 def test_written_by_the_standard_library_and_read_by_us(subject, text, name, files, how):
     message = EmailMessage()

@@ -6,7 +6,7 @@ import random
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from msgserver.formats.mime import read_mail
@@ -67,7 +67,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(PIECES, max_size=60).map(b"".join))
 def test_any_pieces_of_mail_can_be_read(raw):
     assert_clean(read_mail(raw))
