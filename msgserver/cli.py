@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import resources
@@ -19,7 +19,7 @@ import msgspec
 from msgserver.config import Config, ConfigError, load, load_connectors, show
 from msgserver.records import Grant, Role, Viewer
 from msgserver.routing.passwords import hash_password, weakness
-from msgserver.store import logins, messages, users
+from msgserver.store import fsck, logins, messages, trace, users
 from msgserver.store.backup import backup, restore
 from msgserver.store.door import StoreError, once
 from msgserver.store.edits import Refused
@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("user", metavar="USER")
     adding.add_argument("--name", default="command line", help="what it is for, shown in lists")
     command(commands, "upgrade", _upgrade, "bring the database up to date (a starting hub does so too)")
+    command(commands, "fsck", _fsck, "look whether all that must be true of the database is")
+    tracing = command(commands, "trace", _trace, "say what became of a message, from the wire to each recipient")
+    tracing.add_argument("id", metavar="ID", type=_message_id, help="a message's id, or 42.3: the third on ticket 42")
     exporting = command(commands, "export", _export, "print the log, newest first, one JSON object a line")
     exporting.add_argument("--query", default="", metavar="Q", help="only what this search finds")
     saving = command(commands, "backup", _backup, "copy the whole hub into one file, while it runs (SQLite)")
@@ -156,6 +159,65 @@ def _upgrade(asked: argparse.Namespace) -> int:
     with _store(config):
         print("The database is up to date.")
     return 0
+
+
+def _fsck(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    with _store(config, writing=False) as tx:
+        wrong = fsck.check(tx, time.time())
+    for sentence in wrong:
+        print(sentence)
+    print(f"{len(wrong)} things are wrong." if wrong else "Nothing is wrong.")
+    return 1 if wrong else 0
+
+
+def _message_id(word: str) -> tuple[int, ...]:
+    parts = word.removeprefix("#").split(".")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        raise argparse.ArgumentTypeError(f"{word!r} is no message: write its id, or 42.3 for the third on ticket 42")
+    return tuple(int(part) for part in parts)
+
+
+def _trace(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    with _store(config, writing=False) as tx:
+        number: int | None = asked.id[0]
+        if len(asked.id) == 2:
+            named = messages.numbered(tx, TERMINAL, *asked.id)
+            number = named.id if named else None
+        found = trace.trace(tx, TERMINAL, number) if number is not None else None
+    if found is None:
+        raise Refused(f"There is no message {'.'.join(map(str, asked.id))}.")
+    for line in _told(found):
+        print("".join(sign if sign.isprintable() else "?" for sign in line))  # no stranger's words steer a terminal
+    return 0
+
+
+def _told(found: trace.Trace) -> Iterator[str]:
+    message = found.message
+    place = f", {message.ticket_id}.{message.number} on its ticket" if message.ticket_id else ""
+    yield f"Message {message.id}{place}: {message.subject or message.body[:60]}"
+    yield f"  uid      {message.uid}"
+    yield f"  from     {message.sender}  to {', '.join(message.recipients)}"
+    for came in [found.came, *found.repeats] if found.came else []:
+        yield f"  arrived  {_time(came.received_at)} by {came.connector}, {came.size} bytes, arrival {came.raw_id}"
+        yield f"           called {came.wire_id} there; {came.state} {_time(came.read_at)} {came.reason}".rstrip()
+    if not found.came:
+        yield f"  written  {_time(message.received_at)}{f': {message.cause}' if message.cause else ''}"
+    for tag in found.tags:
+        yield f"  tag      {tag.resource} {tag.name or tag.record}: {tag.why}"
+    for went in found.deliveries:
+        delivery = went.delivery
+        why = f" ({went.why})" if went.why else ""
+        yield f"  delivery {delivery.id} to {delivery.address} by {delivery.connector}{why}: {delivery.state.value}"
+        for event in went.events:
+            yield f"           {_time(event.at)} {event.state}, attempt {event.attempt} {event.words}".rstrip()
+        for part in went.parts:
+            yield f"           part {part.part} is called {part.wire_id} there: {part.state}"
+
+
+def _time(at: float | None) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at is not None else "never"
 
 
 def _export(asked: argparse.Namespace) -> int:

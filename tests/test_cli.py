@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from msgserver.records import Role
 from msgserver.routing.passwords import password_matches
 from msgserver.store import logins, users
 from msgserver.store.door import once
-from msgserver.store.schema import msg_log
+from msgserver.store.schema import msg_log, msg_raw
 
 
 @pytest.fixture(autouse=True)
@@ -184,3 +185,34 @@ def test_export_prints_the_log_as_lines_of_json(place: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == ""
     assert cli.main(["export", "--query", "is:nonsense"]) == 1
     assert "is:nonsense" in capsys.readouterr().err
+
+
+def test_fsck_of_a_whole_database_and_of_one_that_is_not(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init"]) == 0
+    assert cli.main(["fsck"]) == 0
+    assert capsys.readouterr().out.endswith("Nothing is wrong.\n")
+    with once(f"sqlite:///{place}/var/msgserver.db") as tx:
+        row = {"connector": "loop", "wire_id": "1", "state": "read", "outcome": "", "received_at": 0.0, "read_at": 0.0}
+        row |= {"envelope": "{}", "sha256": hashlib.sha256(b"").hexdigest(), "size": 0, "raw": b""}
+        tx.execute(insert(msg_raw).values(**row))
+    assert cli.main(["fsck"]) == 1
+    assert "I1: arrival 1 is read, but became nothing\n" in capsys.readouterr().out
+
+
+def test_trace_tells_a_message_and_lets_no_stranger_steer_the_terminal(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["init"]) == 0
+    with once(f"sqlite:///{place}/var/msgserver.db") as tx:
+        row = {"uid": "u", "direction": "out", "connector": "", "sender": "loop:desk", "received_at": 0}
+        tx.execute(insert(msg_log).values(body="x", subject="red \x1b[31m alert", ticket_id=42, number=3, **row))
+    capsys.readouterr()
+    for name in ("1", "42.3", "#42.3"):
+        assert cli.main(["trace", name]) == 0
+        said = capsys.readouterr().out
+        assert said.startswith("Message 1, 42.3 on its ticket: red ?[31m alert\n")
+        assert "1970-01-01 00:00:00 UTC" in said
+    assert cli.main(["trace", "42.4"]) == 1
+    assert capsys.readouterr().err == "There is no message 42.4.\n"
+    with pytest.raises(SystemExit):
+        cli.main(["trace", "four"])

@@ -103,7 +103,7 @@ class HubProcess:
         return self.program is not None and self.program.process.poll() is None
 
     def stop(self) -> int:
-        """Stop it as an operator would; returns the exit code."""
+        """Stop it as an operator would; returns the exit code: twistd ends by the signal itself, -15."""
         return self.program.stop(signal.SIGTERM) if self.program else 0
 
     def kill(self) -> None:
