@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 from collections import Counter
 from functools import lru_cache
@@ -24,6 +25,7 @@ from msgserver.wire.budget import ByteBudget
 _ROUND = 1.0  # seconds between two looks at all sessions
 _LAST_WORDS = 10.0  # seconds for a far side to read our goodbye
 _CROWDED = 0.75
+_FULL = re.compile(r"(?i)disk (is )?full|no space|no room")  # how the house says it
 
 
 class _TurnedAway(Protocol):
@@ -76,7 +78,7 @@ class Gate(Factory):
         source = self._counted_as(peer)
         full = len(self._sessions) >= self.limits.connections
         if self._stopping is not None or full or (source and self._from[source] >= self.limits.per_ip):
-            self._log.info("smtp {name}: turned {peer} away", name=self.name, peer=peer)
+            self._log.debug("smtp {name}: turned {peer} away", name=self.name, peer=peer)
             turned_away = _TurnedAway()
             turned_away.factory = self
             return turned_away
@@ -203,7 +205,7 @@ class Gate(Factory):
                 peer=peer,
                 wire_id=wire_id,
             )
-        full = getattr(error, "errno", None) == errno.ENOSPC or "disk full" in str(error).lower()
+        full = getattr(error, "errno", None) == errno.ENOSPC or _FULL.search(str(error))
         return replies.DISK_FULL if full else replies.BUSY
 
     def mail_done(self, session: Session) -> None:
