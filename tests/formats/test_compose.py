@@ -8,7 +8,7 @@ from email.header import decode_header, make_header
 from email.utils import parseaddr
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgserver.formats.compose import compose_mail
@@ -194,6 +194,7 @@ def test_a_boundary_in_the_text_is_not_used():
 words = st.text(max_size=300)
 
 
+@settings(deadline=None)
 @given(words, words, words, st.text(max_size=2000), st.one_of(st.just(""), st.text(max_size=500)), words)
 def test_everything_reads_back(subject, sender, to_name, text, html, file):
     attachments = (Attachment(file, "application/x-y", b"\x00\xff" * 50),) if file else ()

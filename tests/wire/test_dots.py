@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgserver.wire.dots import stuff, with_crlf
@@ -12,6 +12,7 @@ lines = st.lists(st.sampled_from([b".", b"..", b"a", b"\n", b"\r", b"\r\n", b"",
 )
 
 
+@settings(deadline=None)
 @given(lines)
 def test_a_stuffed_message_ends_once_and_unstuffs_to_itself(message):
     wire = stuff(message)
@@ -25,6 +26,7 @@ def test_a_stuffed_message_ends_once_and_unstuffs_to_itself(message):
     assert undone == expected
 
 
+@settings(deadline=None)
 @given(lines)
 def test_every_line_end_becomes_crlf(message):
     mended = with_crlf(message)

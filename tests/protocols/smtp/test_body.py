@@ -31,7 +31,7 @@ def feed(body: Body, stream: bytes, cuts: list[int]) -> bytes | None:
     return None
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(streams, st.data())
 def test_cuts_make_no_difference(stream, data):
     stream += b"x" + END + b"MAIL"
@@ -47,6 +47,7 @@ def test_cuts_make_no_difference(stream, data):
     assert body.verdict is Verdict.FINE
 
 
+@settings(deadline=None)
 @given(streams, st.integers(0, 200), st.integers(1, 9))
 def test_the_budget_is_given_back_and_the_size_is_exact(stream, limit, step):
     stream += b"x" + END

@@ -399,7 +399,7 @@ def test_rset_and_ehlo_forget_the_mail():
 # -- anything at all
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(
         st.one_of(
