@@ -95,7 +95,7 @@ def semi_octets(digits: str) -> bytes:
 
 def digits_of(octets: bytes, count: int) -> str:
     """At most ``count`` digits out of swapped semi-octets, up to the filler."""
-    digits = []
+    digits: list[str] = []
     for octet in octets:
         for nibble in (octet & 0xF, octet >> 4):
             if nibble == 0xF or len(digits) == count:
