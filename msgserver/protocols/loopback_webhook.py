@@ -126,7 +126,6 @@ class Hook(Resource):
         taking = Deferred.fromCoroutine(self._take(request, arrival))
         self._under_way.add(taking)
         taking.addErrback(lambda failure: failure.trap(CancelledError))
-        taking.addErrback(lambda failure: self.log.failure("a call to {name} failed", failure, name=self._name))
         taking.addBoth(lambda _: self._under_way.discard(taking))
         return NOT_DONE_YET
 
@@ -137,6 +136,9 @@ class Hook(Resource):
             accepted = await self._hub.accept(arrival)
         except TemporaryFailure as failure:
             answer = _later(request, failure.retry_after or 30.0)
+        except Exception:
+            self.log.failure("a call to {name} was not taken", name=self._name)
+            answer = _later(request, 60.0)
         else:
             answer = _answer(request, 200, {"raw": accepted.raw_id})
         if not gone:

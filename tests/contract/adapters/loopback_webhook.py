@@ -1,0 +1,61 @@
+"""A webhook's far side: calls the resource in memory and reads the status of the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from treq.testing import StubTreq
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from msgserver.config import Secret
+from msgserver.message import Address
+from msgserver.protocols.loopback_webhook import Settings, make_connector
+from tests.contract.adapters import sent
+from tests.fakes import FakeHub
+
+
+class Wire:
+    moods = ("takes",)
+
+    def __init__(self) -> None:
+        self.hub = FakeHub()
+        self.clock = Clock()
+        self.connector = make_connector("hook", Settings(secret=Secret("s3cret")), self.hub, self.clock)
+        self.treq: Any = StubTreq(self.connector.resource)
+        self.codes: dict[int, list[int]] = {}
+
+    async def start(self) -> None:
+        self.connector.startService()
+
+    async def stop(self) -> None:
+        self.connector.stopService()
+
+    async def turn(self) -> None:
+        self.clock.advance(0)
+        self.treq.flush()
+
+    async def bring(self, n: int) -> None:
+        self.call(n, {"id": str(n), "from": "hook:ana", "text": f"text {n}"})
+
+    def call(self, n: int, body: Any, **headers: str) -> None:
+        raw = json.dumps(body).encode()
+        signature = "sha256=" + hmac.new(b"s3cret", raw, hashlib.sha256).hexdigest()
+        calling = self.treq.post("http://hub/in/hook", data=raw, headers={"X-Signature": signature, **headers})
+        calling.addCallbacks(lambda answer: self.codes.setdefault(n, []).append(answer.code), lambda failure: None)
+        self.treq.flush()
+
+    def acknowledged(self, n: int) -> bool:
+        return any(code < 300 for code in self.codes.get(n, ()))
+
+    def refused(self, n: int) -> bool:
+        return any(400 <= code < 500 for code in self.codes.get(n, ()))
+
+    def sending(self, mood: str) -> Deferred[Any]:
+        return sent(self.connector, Address("hook", "ana"))
+
+    def left(self) -> list[Any]:
+        return self.clock.getDelayedCalls()
