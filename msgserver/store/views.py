@@ -37,7 +37,7 @@ from msgserver.store.ticket_rows import rows_of
 WAITING = ("todo", "mine", "unassigned")  # un-actioned, in the order unread first, priority, longest waiting
 VIEWS = (*WAITING, "all", "done", "spam")  # the others: newest first
 COUNTED = 1000  # counts stop here: a person reads "1000 or more" alike
-FEW = 2000  # messages found up to which their tickets are listed, beyond which each ticket is asked for one
+FEW = 1000  # messages found up to which their tickets are listed, beyond which each ticket is asked for one
 
 _most = bindparam("most", type_=Integer)
 
