@@ -38,7 +38,9 @@ class GsmConnector(Service):
 
     def __init__(self, name: str, settings: Settings, hub: IHub, reactor: Any) -> None:
         self.name = name
-        self.limits = Limits(concurrency=1, deadline=settings.answer_within * settings.max_parts + 30)
+        self.limits = Limits(
+            text_length=67 * settings.max_parts, deadline=settings.answer_within * settings.max_parts + 30
+        )
         self._settings = settings
         self._hub = hub
         self._reactor = reactor
