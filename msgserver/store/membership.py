@@ -11,7 +11,6 @@ from sqlalchemy import (
     Connection,
     case,
     delete,
-    distinct,
     exists,
     func,
     insert,
@@ -91,7 +90,7 @@ def groups_of(tx: Connection, viewer: Viewer, member_id: int) -> list[Entity]:
 def everybody(tx: Connection, group_ids: Iterable[int]) -> set[int]:
     """The persons inside these groups, at any depth."""
     within = _within(group_ids)
-    rows = select(distinct(within.c.member)).join(pe_entity, pe_entity.c.id == within.c.member)
+    rows = select(within.c.member).distinct().join(pe_entity, pe_entity.c.id == within.c.member)
     return set(tx.scalars(rows.where(pe_entity.c.kind == EntityKind.PERSON.value)))
 
 

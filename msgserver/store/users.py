@@ -126,9 +126,10 @@ def set_grants(tx: Connection, actor: Viewer, user_id: int, grants: Iterable[Gra
     if before is None:
         return None
     grants = tuple(grants)
+    if Grant(Role.ADMINISTRATOR) not in grants:
+        _keep_an_administrator(tx, before)
     tx.execute(delete(auth_grant).where(auth_grant.c.user_id == user_id))
     _put_grants(tx, user_id, grants)
-    _keep_an_administrator(tx, before)
     audit.note(tx, actor, "grants", f"user/{user_id}", {"grants": grants}, now)
     return user(tx, user_id)
 
@@ -142,9 +143,10 @@ def set_active(tx: Connection, actor: Viewer, user_id: int, active: bool, now: f
     before = user(tx, user_id)
     if before is None:
         return None
-    tx.execute(update(auth_user).where(auth_user.c.id == user_id).values(active=active))
     if not active:
         _keep_an_administrator(tx, before)
+    tx.execute(update(auth_user).where(auth_user.c.id == user_id).values(active=active))
+    if not active:
         _end_sessions(tx, user_id)
     audit.note(tx, actor, "switch on" if active else "switch off", f"user/{user_id}", {}, now)
     return user(tx, user_id)
@@ -155,7 +157,7 @@ def _end_sessions(tx: Connection, user_id: int) -> None:
 
 
 def _keep_an_administrator(tx: Connection, before: User) -> None:
-    if before.active and Grant(Role.ADMINISTRATOR) in before.grants and not administrators(tx):
+    if before.active and Grant(Role.ADMINISTRATOR) in before.grants and administrators(tx) == 1:
         raise Refused(f"Nothing was changed: {before.name} is the only administrator. Make somebody else one first.")
 
 
