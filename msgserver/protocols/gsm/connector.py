@@ -64,6 +64,7 @@ class GsmConnector(Service):
             self._session.line.hang_up()
         if life is not None:
             life.addErrback(_was_cancelled)
+            life.addCallback(lambda _: self._tell(False, "stopped"))
             life.cancel()
         return life
 
