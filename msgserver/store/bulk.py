@@ -14,6 +14,7 @@ issues one statement a table and reads its answers as one value. ``Statement`` h
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -141,11 +142,46 @@ def insert_rows(
         return 0
     if is_sqlite(tx):
         return _insert_sqlite(raw(tx), table.name, tuple(columns), rows, skip_existing)
-    sql, floats = _unnest(table, tuple(columns), skip_existing)
+    return _insert_postgresql(raw(tx), _unnest(table, tuple(columns), skip_existing, ""), rows)
+
+
+def insert_indexed(
+    tx: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row], words: Sequence[Sequence[str]]
+) -> None:
+    """Insert rows of messages (the id first), each with its search tokens (out of formats.tokens, folded already)."""
+    if not rows:
+        return
+    if is_sqlite(tx):
+        _insert_sqlite(raw(tx), table.name, tuple(columns), rows, False)
+        found = [(row[0], " ".join(tokens)) for row, tokens in zip(rows, words, strict=True) if tokens]
+        _insert_sqlite(raw(tx), "msg_search", ("rowid", "tokens"), found, False)
+        return
+    vectors = [(*row, _tsvector(tokens)) for row, tokens in zip(rows, words, strict=True)]
+    _insert_postgresql(raw(tx), _unnest(table, tuple(columns), False, "search"), vectors)
+
+
+def index(tx: Connection, items: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Put search tokens of messages that are in the log already into the index, under their ids."""
+    found = [(message_id, words) for message_id, words in items if words]
+    if not found:
+        return
+    if is_sqlite(tx):
+        rows = [(message_id, " ".join(words)) for message_id, words in found]
+        _insert_sqlite(raw(tx), "msg_search", ("rowid", "tokens"), rows, False)
+        return
+    raw(tx).execute(
+        "UPDATE msg_log SET search = u.v::tsvector FROM unnest(%s::bigint[], %s::text[]) AS u(id, v)"
+        " WHERE msg_log.id = u.id",
+        [[message_id for message_id, _ in found], [_tsvector(words) for _, words in found]],
+    )
+
+
+def _insert_postgresql(connection: Any, statement: tuple[str, tuple[int, ...]], rows: Sequence[Row]) -> int:
+    sql, floats = statement
     values: list[Any] = [list(column) for column in zip(*rows, strict=True)]
     for place in floats:
         values[place] = [None if value is None else float(value) for value in values[place]]
-    cursor = raw(tx).execute(sql, values)
+    cursor = connection.execute(sql, values)
     inserted: int = cursor.rowcount
     cursor.close()
     return inserted
@@ -172,35 +208,33 @@ def _values(table: str, columns: tuple[str, ...], size: int, skip: bool) -> str:
 
 
 @functools.cache
-def _unnest(table: Table, columns: tuple[str, ...], skip: bool) -> tuple[str, tuple[int, ...]]:
-    types = [table.c[name].type for name in columns]
+def _unnest(table: Table, columns: tuple[str, ...], skip: bool, vector: str) -> tuple[str, tuple[int, ...]]:
+    """The INSERT, and which of its arrays hold floats; ``vector`` names the last column, a tsvector, if any."""
     great = postgresql.dialect()  # type: ignore[no-untyped-call]
-    names = [kind.compile(great).replace("BIGSERIAL", "BIGINT") for kind in types]
-    values = ", ".join(f"%b::{name}[]" for name in names)
+    types = [table.c[name].type for name in columns]
+    arrays = [f"%b::{kind.compile(great)}[]" for kind in types]
+    chosen = [f"u.c{number}" for number in range(len(columns))]
+    if vector:
+        columns, arrays, chosen = (*columns, vector), [*arrays, "%b::text[]"], [*chosen, f"u.c{len(chosen)}::tsvector"]
+    named = ", ".join(f"c{number}" for number in range(len(columns)))
     end = " ON CONFLICT DO NOTHING" if skip else ""
-    floats = tuple(place for place, kind in enumerate(types) if isinstance(kind, Double))
-    sql = f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({values}){end}"
-    return sql, floats
-
-
-def index(tx: Connection, items: Sequence[tuple[int, Sequence[str]]]) -> None:
-    """Put messages' search tokens (out of formats.tokens, already folded) into the index, under their ids."""
-    items = [(message_id, words) for message_id, words in items if words]
-    if not items:
-        return
-    if is_sqlite(tx):
-        rows = [(message_id, " ".join(words)) for message_id, words in items]
-        _insert_sqlite(raw(tx), "msg_search", ("rowid", "tokens"), rows, False)
-        return
-    vectors = [(message_id, _tsvector(words)) for message_id, words in items]
-    raw(tx).execute(
-        "UPDATE msg_log SET search = r.v::tsvector FROM unnest(%s::bigint[], %s::text[]) AS r(id, v)"
-        " WHERE msg_log.id = r.id",
-        [list(column) for column in zip(*vectors, strict=True)],
+    sql = (
+        f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {', '.join(chosen)}"
+        f" FROM unnest({', '.join(arrays)}) AS u({named}){end}"
     )
+    return sql, tuple(place for place, kind in enumerate(types) if isinstance(kind, Double))
+
+
+_PLACES = [f"':{place} '" for place in range(1, 10_001)]
 
 
 def _tsvector(words: Sequence[str]) -> str:
-    """Tokens with their places, as PostgreSQL writes them; it knows no place beyond 16,383, nor long words."""
-    quoted = (word[:500].replace("\\", "\\\\").replace("'", "''") for word in words[:100_000] if word)
-    return " ".join(f"'{word}':{min(place, 16383)}" for place, word in enumerate(quoted, 1))
+    """Tokens with their places, as PostgreSQL writes them."""
+    if not words:
+        return ""
+    if max(map(len, words)) > _LONGEST or any(sign in " ".join(words) for sign in "'\\"):
+        words = [word[:_LONGEST].replace("\\", "\\\\").replace("'", "''") for word in words]
+    return "'" + "".join(map(operator.add, words, _PLACES))[:-1]
+
+
+_LONGEST = 500  # characters of one token that PostgreSQL can hold in any script

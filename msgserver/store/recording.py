@@ -196,8 +196,7 @@ def _write_messages(
             clean(plan.verified_by), plan.received_at if plan.verified_by else None, plan.actionable, plan.spam,
             clean(plan.robot), clean(plan.trust), bulk.encode(plan.trouble),
         ))  # fmt: skip
-    bulk.insert_rows(tx, msg_log, _MESSAGE, rows)
-    bulk.index(tx, [(ids[i], plan.search) for i, plan in enumerate(plans)])
+    bulk.insert_indexed(tx, msg_log, _MESSAGE, rows, [plan.search for plan in plans])
 
 
 _ATTACHMENT = (

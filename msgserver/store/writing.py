@@ -164,32 +164,30 @@ def _write_message(
     now: float,
 ) -> None:
     subject, body = bulk.clean(draft.subject) or where.subject, bulk.clean(draft.text)
-    tx.execute(
-        msg_log.insert().values(
-            id=message_id,
-            uid=draft.uid,
-            direction="out",
-            connector=draft.connector or (question.connector if question is not None else ""),
-            sender_name=actor.name if actor.user_id else "",
-            recipients=bulk.encode(addresses[:_MOST_NAMED]),
-            subject=subject,
-            body=body,
-            html=bulk.clean(draft.html),
-            received_at=now,
-            author_id=actor.user_id or None,
-            ticket_id=where.ticket_id,
-            number=where.messages + 1,
-            in_reply_to=question.wire_message_id if question is not None else "",
-            automatic=draft.automatic,
-            cause=bulk.clean(draft.cause),
-        )
-    )
+    row = {
+        "id": message_id,
+        "uid": draft.uid,
+        "direction": "out",
+        "connector": draft.connector or (question.connector if question is not None else ""),
+        "sender_name": actor.name if actor.user_id else "",
+        "recipients": bulk.encode(addresses[:_MOST_NAMED]),
+        "subject": subject,
+        "body": body,
+        "html": bulk.clean(draft.html),
+        "received_at": now,
+        "author_id": actor.user_id or None,
+        "ticket_id": where.ticket_id,
+        "number": where.messages + 1,
+        "in_reply_to": question.wire_message_id if question is not None else "",
+        "automatic": draft.automatic,
+        "cause": bulk.clean(draft.cause),
+    }
     found = (
         *tokens(subject),
         *tokens(body),
         *(word for address in addresses[:_MOST_NAMED] for word in tokens(address)),
     )
-    bulk.index(tx, [(message_id, found)])
+    bulk.insert_indexed(tx, msg_log, tuple(row), [tuple(row.values())], [found])
     write_attachments(tx, [(message_id, one) for one in draft.attachments])
     if question is not None:
         _inherit_tags(tx, actor, question, message_id, now)
