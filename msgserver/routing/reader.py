@@ -114,8 +114,17 @@ class Reader:
         """Whether accept should wait: too much is unread, or the oldest has waited too long."""
         if len(self._known) + self.coming >= MOST_ROWS or (self._behind and self._newest - self._fetched >= MOST_ROWS):
             return True
-        since = min((queue[0].received_at for queue in (self._texts, self._mails) if queue), default=None)
-        return since is not None and self._reactor.seconds() - since > MOST_AGE
+        oldest = self._oldest()
+        return oldest is not None and self._reactor.seconds() - oldest > MOST_AGE
+
+    def _oldest(self) -> float | None:
+        """When the arrival that waits longest in memory came; asked for each mail, so nothing is built for it."""
+        texts, mails = self._texts, self._mails
+        if not mails:
+            return texts[0].received_at if texts else None
+        if not texts or mails[0].received_at < texts[0].received_at:
+            return mails[0].received_at
+        return texts[0].received_at
 
     async def room(self) -> None:
         """Wait until there is room, in the order of asking."""

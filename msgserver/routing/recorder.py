@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -136,15 +135,10 @@ class Recorder:
                     ready.append(work)
             except Exception:
                 failures.append((work, Failure()))
-        written = await DeferredList(
-            [ensureDeferred(self._write(work, work.planned.plan)) for work in ready if work.planned],
-            consumeErrors=True,
-        )
         done: list[tuple[_Work, Recorded]] = []
         stale: list[_Work] = []
-        outcome: Any
-        for work, (succeeded, outcome) in zip(ready, written, strict=True):
-            if not succeeded:
+        for work, outcome in zip(ready, await self._write_all(ready), strict=True):
+            if isinstance(outcome, Failure):
                 failures.append((work, outcome))
             elif outcome.stale:
                 stale.append(work)
@@ -159,6 +153,24 @@ class Recorder:
         if work.joined:
             return self._store.write(record_whole, plan, work.joined, self._reactor.seconds())
         return self._store.batch(record, plan)
+
+    async def _write_all(self, works: Sequence[_Work]) -> list[Recorded | Failure]:
+        """Write the plans, all in one unit; where that fails, each alone, so that only the guilty one does."""
+        plans = [work.planned.plan for work in works if work.planned]
+        if len(plans) > 1 and not any(work.joined for work in works):
+            try:
+                return [*await self._store.write(record, plans)]
+            except (Busy, DiskFull):
+                return [Failure() for _ in plans]
+            except Exception as error:
+                self.log.debug("a group of {many} is written one by one: {error}", many=len(plans), error=error)
+        outcomes: list[Recorded | Failure] = []
+        for work, plan in zip(works, plans, strict=True):
+            try:
+                outcomes.append(await self._write(work, plan))
+            except Exception:
+                outcomes.append(Failure())
+        return outcomes
 
     # --- planning ----------
 
