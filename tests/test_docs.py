@@ -49,19 +49,19 @@ def blocks(page: str) -> Iterator[Block]:
         yield Block(place, found["how"] or "", commands, printed)
 
 
-def story(told: list[Block]) -> str:
-    """The shell script that runs the blocks; block N prints into the file ``N.out``."""
-    script = ["set -eu", "ip link set lo up", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", _FUNCTIONS]
+def story(told: list[Block], tree: Path) -> str:
+    """The shell script that runs the blocks; block N is the file ``N.sh`` and prints into ``N.out``."""
+    script = ["set -eu", "ip link set lo up", "trap stop_all EXIT", _FUNCTIONS]
     for number, block in enumerate(told):
-        commands = "\n".join(block.commands)
+        (tree / f"{number}.sh").write_text("\n".join(block.commands))
         script.append(f"echo {block.place}")
         if block.how.startswith("serve="):
-            script.append(f"(set -e\n{commands}\n) > {number}.out 2>&1 &")
+            script.append(f"bash -e {number}.sh > {number}.out 2>&1 &")
             script.append(f"await_port {block.how.removeprefix('serve=')} $! {number}.out")
             continue
         if block.how == "stopped":
             script.append("stop_all")
-        script.append(f"(set -e\n{commands}\n) > {number}.out 2>&1 || {{ cat {number}.out; exit 1; }}")
+        script.append(f"bash -e {number}.sh > {number}.out 2>&1 || {{ cat {number}.out; exit 1; }}")
     return "\n".join(script)
 
 
@@ -75,7 +75,7 @@ await_port() {
   cat $3; echo "nobody listens on port $1"; exit 1
 }
 stop_all() {
-  for group in $(jobs -p); do pkill -TERM -P $group || true; kill $group 2> /dev/null || true; done
+  for shell in $(jobs -p); do pkill -TERM -P $shell || true; kill $shell 2> /dev/null || true; done
   wait || true
 }
 """
@@ -98,7 +98,16 @@ def test_every_command_runs() -> None:
         (tree / ".stamps").mkdir()
         for stamp in ("python", "run", "dev"):
             (tree / ".stamps" / stamp).touch()
-        alone = [program("unshare", "util-linux"), "-rn", "--kill-child", "bash", "-c", story(told)]
+        alone = [
+            program("unshare", "util-linux"),
+            "-rn",
+            "--pid",
+            "--mount-proc",
+            "--kill-child",
+            "bash",
+            "-c",
+            story(told, tree),
+        ]
         done = subprocess.run(alone, cwd=tree, capture_output=True, text=True, timeout=300, check=False)
         hub = (tree / "0.out").read_text() if (tree / "0.out").exists() else ""
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{hub}"
