@@ -35,7 +35,9 @@ coverage: .stamps/dev .stamps/peers
 
 # Figures, each measured beside a peer in the same run; see bench/RESULTS.md.
 bench: .stamps/dev .stamps/peers
-	$(BIN)/python -m bench
+	@for file in $$(grep -l '^if __name__' bench/*.py); do \
+	  module=bench.$$(basename $$file .py); echo "== $$module"; $(BIN)/python -m $$module || exit 1; \
+	done
 
 clean:
 	rm -rf .venv .stamps build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
