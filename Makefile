@@ -33,6 +33,10 @@ coverage: .stamps/dev .stamps/peers
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage report --skip-covered --show-missing
 
+# Kill the hub a few hundred times under load, at every step of the way, and count afterwards.
+kill: .stamps/dev .stamps/peers
+	MSGSERVER_KILL_ROUNDS=$(or $(ROUNDS),300) $(BIN)/pytest -q -s tests/test_kill.py
+
 # Figures, each measured beside a peer in the same run; see bench/RESULTS.md.
 bench: .stamps/dev .stamps/peers
 	@for file in $$(grep -l '^if __name__' bench/*.py); do \

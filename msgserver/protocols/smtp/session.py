@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from msgserver import failpoint
 from msgserver.message import Accepted, Arrival
 from msgserver.protocols.smtp import replies
 from msgserver.protocols.smtp.body import Body, Hash
@@ -320,7 +321,9 @@ class Session(Protocol):
 
     def _stored(self, _accepted: Accepted, mail: int) -> None:
         if mail == self._mail:
+            failpoint.reach("R1.before")
             self._answered(replies.STORED)
+            failpoint.reach("R1.after")
 
     def _not_stored(self, failure: Failure, mail: int, wire_id: str) -> None:
         reply = self.gate.cannot_store(failure, self.peer, wire_id)
