@@ -9,6 +9,7 @@ A ring of the bus is gathered for a moment, then every viewer hears of those tic
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ PING = 20.0
 STREAMS = 500  # in all
 STREAMS_EACH = 12  # a user
 ALL = 200  # more changed tickets than that: say only that something did
+RECENT = 200  # rings remembered, for a page that was written just before its stream opened
 LIFE = 3600.0  # then the browser comes again, and is asked again who it is
 
 
@@ -54,6 +56,7 @@ class Streams:
         self._reactor = reactor
         self._streams: set[Stream] = set()
         self._changed: set[int] = set()
+        self._recent: deque[tuple[float, frozenset[int]]] = deque(maxlen=RECENT)
         self._channels = False
         self._told_at = 0.0
         self._due: IDelayedCall | None = None
@@ -89,6 +92,10 @@ class Streams:
 
         request.notifyFinish().addBoth(gone)
         stream.write("retry: 2000\n\n")
+        missed = self._since(ask.query("since"))
+        if missed:
+            self._changed |= missed
+            self._tell_soon()
         if self._ping is None:
             self._ping = self._reactor.callLater(PING, self._pings)
 
@@ -98,12 +105,26 @@ class Streams:
         return len(self._streams) < STREAMS and mine < STREAMS_EACH
 
     def _heard(self, topic: str, ids: tuple[int | str, ...]) -> None:
+        changed = frozenset(i for i in ids if isinstance(i, int))
+        if topic == "ticket":
+            self._recent.append((self._reactor.seconds(), changed))
         if not self._streams:
             return
         if topic == "ticket":
-            self._changed.update(i for i in ids if isinstance(i, int))
+            self._changed |= changed
         else:
             self._channels = True
+        self._tell_soon()
+
+    def _since(self, word: str) -> set[int]:
+        """The tickets that rang since a page was written (POSIX seconds)."""
+        try:
+            since = float(word)
+        except ValueError:
+            return set()
+        return {i for at, changed in self._recent if at >= since for i in changed}
+
+    def _tell_soon(self) -> None:
         if self._due is None:
             wait = max(GATHER, self._told_at + APART - self._reactor.seconds())
             self._due = self._reactor.callLater(wait, self._tell)

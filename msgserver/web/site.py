@@ -37,6 +37,7 @@ from msgserver.web.pages import (
     subscriptions,
     ticket,
     ticket_acts,
+    trace,
 )
 from msgserver.web.rendering import Pages
 from msgserver.web.routes import Open, Routes, Row
@@ -72,6 +73,7 @@ PAGES = (
     Row("POST", "/messages/new", compose.send, Act.WRITE, LARGE),
     Row("GET", "/messages/{message}/original", download.original, Act.RAW),
     Row("GET", "/attachments/{attachment}", download.attachment, Act.SEE),
+    Row("GET", "/trace/{message}", trace.trace, Act.SEE),
     Row("POST", "/deliveries/{delivery}/retry", deliveries.retry, Act.SEE),
     Row("POST", "/deliveries/{delivery}/cancel", deliveries.cancel, Act.SEE),
     Row("GET", "/channels", channels.channels, Act.SEE),

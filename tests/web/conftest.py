@@ -135,7 +135,7 @@ class Browser:
     def submit(self, page: str, path: str, **fields: str) -> Answered:
         """Fill in the form on a page that goes to ``path``."""
         html = self.get(page).text
-        form = re.search(rf'<form[^>]*action="{re.escape(path)}".*?</form>', html, re.S)
+        form = re.search(rf'<form[^>]*method="post" action="{re.escape(path)}".*?</form>', html, re.S)
         assert form is not None, f"no form to {path} on {page}"
         hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form[0]))
         return self.post(path, **{**hidden, **fields})

@@ -117,7 +117,7 @@
   const listen = () => {
     let wait = 1000, lost = false;
     const open = () => {
-      const events = new EventSource("/events");
+      const events = new EventSource(lost ? "/events" : "/events?since=" + document.body.dataset.at);
       events.onopen = () => { wait = 1000; if (lost) refresh(); lost = false; };
       events.addEventListener("changed", () => refresh());
       events.onerror = () => {
