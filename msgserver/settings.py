@@ -26,15 +26,16 @@ S = TypeVar("S", bound=msgspec.Struct)
 class Secret:
     """A word that is never shown: ``{ file = "..." }`` or ``{ env = "..." }`` in the configuration."""
 
-    __slots__ = ("_word",)
+    __slots__ = ("_path", "_word")
 
-    def __init__(self, word: str) -> None:
+    def __init__(self, word: str, path: Path | None = None) -> None:
         self._word = word
+        self._path = path  # where it was read from
 
     @classmethod
     def from_file(cls, path: Path) -> Secret:
         """Read a file; one trailing line end is not part of the secret."""
-        return cls(path.read_text().removesuffix("\n").removesuffix("\r"))
+        return cls(path.read_text().removesuffix("\n").removesuffix("\r"), path.absolute())
 
     @classmethod
     def from_env(cls, name: str) -> Secret:
@@ -44,6 +45,15 @@ class Secret:
     def reveal(self) -> str:
         """The word itself, for the wire only."""
         return self._word
+
+    def fresh(self) -> str:
+        """The word as its file holds it now: access tokens are renewed while the hub runs.
+
+        Raises:
+            OSError: the file cannot be read any more.
+            UnicodeDecodeError: it is not text.
+        """
+        return self._word if self._path is None else Secret.from_file(self._path).reveal()
 
     def __repr__(self) -> str:
         return "****"
