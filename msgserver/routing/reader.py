@@ -29,6 +29,7 @@ MOST_AGE = 5.0  # seconds that the oldest may wait; beyond, accept waits
 MOST_BYTES = 32 * 1024 * 1024  # kept in memory; what comes beyond is fetched from the journal again
 GROUP_MAILS = 64
 GROUP_BYTES = 1024 * 1024
+GATHER = 0.02  # seconds that arrivals gather before they are read together
 GROUPS = 3  # of mails under way at once
 PAGE = 64  # rows fetched from the journal at once
 SWEEP = 30.0  # seconds between looks into the journal for what nobody rang for
@@ -143,9 +144,7 @@ class Reader:
             self._fetched = item.raw_id - 1
             return
         self._queue(item)
-        if not self._rung:  # once for all that one commit answers, so that they are read together
-            self._rung = True
-            self._reactor.callLater(0, self._go_on)
+        self._go_on_soon()
 
     # --- starting, sweeping, stopping ----------
 
@@ -223,6 +222,12 @@ class Reader:
         self._known[item.raw_id] = size
         self._bytes += size
         (self._mails if item.arrival.text is None else self._texts).append(item)
+
+    def _go_on_soon(self) -> None:
+        """Read what has gathered in a moment; many at once cost little more than one, and nobody waits for it."""
+        if not self._rung:
+            self._rung = True
+            self._reactor.callLater(GATHER, self._go_on)
 
     def _go_on(self) -> None:
         self._rung = False
@@ -319,7 +324,10 @@ class Reader:
 
     def _finished(self) -> None:
         if not self._stopped:
-            self._go_on()
+            if len(self._mails) >= GROUP_MAILS:
+                self._go_on()
+            elif self._mails or self._texts:
+                self._go_on_soon()
             if self._behind and not self._fetching:
                 self._fetch_soon(0.0)
         elif not (self._groups or self._reading_texts or self._fetching):
