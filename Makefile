@@ -4,7 +4,7 @@ PYTHON ?= python3
 CONFIG ?= var/msgserver.toml
 BIN    := .venv/bin
 
-.PHONY: run test quick check coverage bench clean
+.PHONY: run test quick check coverage kill bench clean
 .DEFAULT_GOAL := run
 
 # Start the hub; on a fresh machine: environment, configuration, and a one-time setup link.

@@ -44,6 +44,7 @@ from msgserver.workers.pool import WorkerPool
 
 log = Logger()
 _DEFAULT = "var/msgserver.toml"
+STEP = 30.0  # seconds that each step of stopping may take; then the next one follows all the same
 
 
 class Options(usage.Options):
@@ -96,7 +97,9 @@ class HubService(Service):
         )
         self.desk = desk = Desk(store, bus, lanes, config.hub.name, new_uid, reactor)
         self.workers = WorkerPool(reactor)
-        recorder = Recorder(store, bus, signer, own_marks(loaded), desk.obey, desk.confirm, new_uid, reactor)
+        self.recorder = recorder = Recorder(
+            store, bus, signer, own_marks(loaded), desk.obey, desk.confirm, new_uid, reactor
+        )
         self.reader = Reader(store, recorder, self.workers, lambda name: deferToThread(blobs.get, state, name), reactor)
         self.router = router = Router(store, bus, self.reader, reactor)
 
@@ -167,6 +170,7 @@ class HubService(Service):
     def _broken(self, failure: Any) -> None:
         if self.running:
             log.failure("the hub could not start", failure)
+            self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
             self._reactor.stop()
 
     # --- stopping ----------
@@ -177,19 +181,21 @@ class HubService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        reactor = self._reactor
         systemd.notify("STOPPING=1")
         if self._starting is not None and not self._starting.called:
             self._starting.cancel()
         self.pulse.stop()
-        await step("the lanes", self.outbox.stopService)
+        await step("the lanes", self.outbox.stopService, reactor)
         for connector in self.connectors.values():
-            await step(f"connector {connector.name}", connector.stopService)
+            await step(f"connector {connector.name}", connector.stopService, reactor)
         if self._web is not None:
-            await step("the web", self._web.stopService)
-        await step("the reader", self.reader.stop)
-        await step("the workers", self.workers.stopService)
-        await step("the statuses", self.statuses.stop)
-        await step("the store", self.store.close)
+            await step("the web", self._web.stopService, reactor)
+        self.recorder.stop()
+        await step("the reader", self.reader.stop, reactor)
+        await step("the workers", self.workers.stopService, reactor)
+        await step("the statuses", self.statuses.stop, reactor)
+        await step("the store", self.store.close, reactor)
         log.info("{name} has stopped", name=self.config.hub.name)
 
 
@@ -233,10 +239,10 @@ def start_one(connector: IConnector) -> None:
         log.failure("connector {name} could not be started", name=connector.name)
 
 
-async def step(what: str, stop: Callable[[], Any]) -> None:
-    """One step of stopping; a failure is logged and the next step follows."""
+async def step(what: str, stop: Callable[[], Any], reactor: Any) -> None:
+    """One step of stopping; one that fails or takes too long is logged and the next step follows."""
     try:
-        await maybeDeferred(_awaited, stop)
+        await maybeDeferred(_awaited, stop).addTimeout(STEP, reactor)
     except Exception:
         log.failure("{what} did not stop cleanly", what=what)
 

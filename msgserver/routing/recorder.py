@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,7 +25,7 @@ from msgserver.routing.journalling import Journalled, journalled
 from msgserver.routing.parser import Compiled, compile_rules
 from msgserver.routing.plan import Planned, plan_mail, plan_text
 from msgserver.store import deliveries, journal
-from msgserver.store.door import Busy, DiskFull, Store
+from msgserver.store.door import Store, StoreError
 from msgserver.store.groups import place
 from msgserver.store.recording import record
 from msgserver.store.rules import rule_set
@@ -102,6 +103,24 @@ class Recorder:
         self._new_uid = new_uid
         self._reactor = reactor
         self._rules: Compiled | None = None
+        self._pauses: set[Deferred[Any]] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Wait for the store no longer: what has no outcome yet stays unread in the journal."""
+        self._stopped = True
+        for pause in list(self._pauses):
+            pause.cancel()
+
+    async def _pause(self, seconds: float) -> None:
+        if self._stopped:
+            raise CancelledError
+        pause: Deferred[None] = deferLater(self._reactor, seconds)
+        self._pauses.add(pause)
+        try:
+            await pause
+        finally:
+            self._pauses.discard(pause)
 
     async def record(self, items: Sequence[Item]) -> None:
         """Give every item its outcome; returns when all have one."""
@@ -110,7 +129,7 @@ class Recorder:
             while works:
                 works, slow = await self._round(works)
                 if slow:
-                    await deferLater(self._reactor, next(waits, _WAITS[-1]))
+                    await self._pause(next(waits, _WAITS[-1]))
 
     async def unreadable(self, raw_id: int, why: str) -> None:
         """Show an arrival raw, with the reason in words."""
@@ -119,8 +138,8 @@ class Recorder:
         while True:
             try:
                 await self._store.batch(journal.mark_unreadable, (raw_id, why[:500], self._reactor.seconds()))
-            except (Busy, DiskFull):
-                await deferLater(self._reactor, next(waits, _WAITS[-1]))
+            except StoreError:
+                await self._pause(next(waits, _WAITS[-1]))
             else:
                 break
         self._bus.ring("raw", (raw_id,))
@@ -160,7 +179,7 @@ class Recorder:
         if len(plans) > 1 and not any(work.joined for work in works):
             try:
                 return [*await self._store.write(record, plans)]
-            except (Busy, DiskFull):
+            except StoreError:
                 return [Failure() for _ in plans]
             except Exception as error:
                 self.log.debug("a group of {many} is written one by one: {error}", many=len(plans), error=error)
@@ -263,7 +282,7 @@ class Recorder:
         """Of what failed, what is to be tried again, and whether to wait first; the rest is set aside."""
         again, slow = [], False
         for work, failure in failures:
-            if failure.check(Busy, DiskFull):
+            if failure.check(StoreError):
                 slow = True
                 again.append(work)
                 continue
@@ -290,5 +309,5 @@ class Recorder:
             work.replans += 1
             if work.replans % MOST_REPLANS == 0:
                 self.log.warn("the rules keep changing while arrival {raw_id} is planned", raw_id=work.item.raw_id)
-                await deferLater(self._reactor, 1.0)
+                await self._pause(1.0)
         return stale
