@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, literal_column, not_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, literal_column, select
 
 from msgserver.formats.search import parse
 from msgserver.records import Delivery, DeliveryState, Direction, Message, StoredAttachment, Tag, Viewer
-from msgserver.store import audit, visible
+from msgserver.store import audit, counting, visible
 from msgserver.store.bulk import clean
-from msgserver.store.counting import count_tags
 from msgserver.store.edits import Refused
 from msgserver.store.paging import Page, cursor, position, size
 from msgserver.store.schema import (
@@ -24,7 +23,7 @@ from msgserver.store.schema import (
     resource_record,
     resource_type,
 )
-from msgserver.store.search import finding, unread, unread_from
+from msgserver.store.search import finding, inbound, of_others, unread, unread_from
 from msgserver.store.upsert import insert_new, inserting
 
 GLIMPSE = 500  # characters of a body that a list carries
@@ -142,6 +141,11 @@ def tags(tx: Connection, viewer: Viewer, message_ids: Iterable[int]) -> dict[int
     return found
 
 
+def _this(message_id: int, resource: str, record: str) -> ColumnElement[bool]:
+    row = msg_tag.c
+    return and_(row.message_id == message_id, row.resource == resource, row.record == record)
+
+
 def add_tag(
     tx: Connection, actor: Viewer, message_id: int, resource: str, record: str, now: float, *, why: str = ""
 ) -> Tag | None:
@@ -164,14 +168,9 @@ def add_tag(
         "created_at": now,
     }
     if insert_new(tx, msg_tag, [row]):
-        this = and_(msg_tag.c.message_id == message_id, msg_tag.c.resource == resource, msg_tag.c.record == record)
-        count_tags(tx, and_(this, not_(msg_log.c.spam)), 1)
+        counting.count_tags(tx, _this(message_id, resource, record), +1)
         audit.note(tx, actor, "tag", f"message/{message_id}", {"resource": resource, "record": record}, now)
-    found = tx.execute(
-        _tag_rows().where(
-            msg_tag.c.message_id == message_id, msg_tag.c.resource == resource, msg_tag.c.record == record
-        )
-    ).one()
+    found = tx.execute(_tag_rows().where(_this(message_id, resource, record))).one()
     return Tag(**found._mapping)
 
 
@@ -180,7 +179,7 @@ def remove_tag(tx: Connection, actor: Viewer, tag_id: int, now: float) -> bool:
     row = tx.execute(_tag_rows().where(msg_tag.c.id == tag_id, visible.messages(actor))).one_or_none()
     if row is None:
         return False
-    count_tags(tx, and_(msg_tag.c.id == tag_id, not_(msg_log.c.spam)), -1)
+    counting.count_tags(tx, msg_tag.c.id == tag_id, -1)
     tx.execute(delete(msg_tag).where(msg_tag.c.id == tag_id))
     detail = {"resource": row.resource, "record": row.record, "why": row.why}
     audit.note(tx, actor, "untag", f"message/{row.message_id}", detail, now)
@@ -315,20 +314,31 @@ def _mark_read(tx: Connection, viewer: Viewer, which: ColumnElement[bool], now: 
     )
     marked = inserting(tx, msg_read_status).from_select(["message_id", "auth_user_id", "read_at"], chosen)
     key = [msg_read_status.c.message_id, msg_read_status.c.auth_user_id]
-    done: int = tx.execute(marked.on_conflict_do_update(index_elements=key, set_={"read_at": now})).rowcount
-    return done
+    marked = marked.on_conflict_do_update(index_elements=key, set_={"read_at": now})
+    ids = list(tx.scalars(marked.returning(msg_read_status.c.message_id)))
+    counting.count_marks(tx, viewer.user_id, ids, +1)
+    return len(ids)
 
 
 def mark_unread(tx: Connection, viewer: Viewer, message_ids: Iterable[int]) -> int:
     """Mark messages unread again for the viewer alone. Returns how many were read."""
     row = msg_read_status.c
-    ids = visible_ids(tx, viewer, message_ids)
-    if not ids or viewer.user_id == 0:
+    if viewer.user_id == 0:
         return 0
-    read = list(tx.scalars(select(msg_log.c.id).where(msg_log.c.id.in_(ids), ~unread(viewer).self_group())))
+    chosen = select(msg_log.c.id).where(
+        msg_log.c.id.in_(list(message_ids)),
+        visible.messages(viewer),
+        inbound(),
+        of_others(viewer),
+        ~unread(viewer).self_group(),
+    )
+    ids = list(tx.scalars(chosen))
+    if not ids:
+        return 0
     tx.execute(delete(msg_read_status).where(row.auth_user_id == viewer.user_id, row.message_id.in_(ids)))
     below = select(msg_log.c.id, literal(viewer.user_id), literal(_MARKED_UNREAD)).where(
         msg_log.c.id.in_(ids), msg_log.c.id <= unread_from(viewer)
     )
     tx.execute(insert(msg_read_status).from_select(["message_id", "auth_user_id", "read_at"], below))
-    return len(read)
+    counting.count_marks(tx, viewer.user_id, ids, -1)
+    return len(ids)

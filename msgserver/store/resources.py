@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or
 
 from msgserver.formats.tokens import fold
 from msgserver.records import Field, ResourceRecord, ResourceType, Viewer
-from msgserver.store import audit, visible
+from msgserver.store import audit, counting, visible
 from msgserver.store.bulk import clean, encode
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.paging import Page, cursor, position, size
@@ -243,21 +243,25 @@ def message_counts(tx: Connection, viewer: Viewer, resource: str, uids: Iterable
 
     They are those that ``resource:type/uid is:unread`` and ``... is:read`` list. Records without any are left out.
     """
-    fresh = func.sum(unread_number(viewer))
+    uids = list(uids)
+    inside = uids if visible.sees_type(viewer, resource) else _granted(viewer, resource, uids)
+    found = counting.unread_read(tx, viewer, resource, inside) if inside else {}
+    outside = [uid for uid in uids if uid not in inside]
+    return found | _counted_now(tx, viewer, resource, outside) if outside else found
+
+
+def _granted(viewer: Viewer, resource: str, uids: list[str]) -> list[str]:
+    granted = {grant.record for grant in viewer.grants if grant.resource == resource}
+    return [uid for uid in uids if uid in granted]
+
+
+def _counted_now(tx: Connection, viewer: Viewer, resource: str, uids: list[str]) -> dict[str, tuple[int, int]]:
+    """Of records outside the viewer's scopes: the few messages that are seen for another reason."""
+    fresh = func.sum(case((unread(viewer), 1), else_=0))
     rows = (
         select(msg_tag.c.record, func.count().label("held"), fresh.label("fresh"))
         .join(msg_log, msg_log.c.id == msg_tag.c.message_id)
-        .where(
-            msg_tag.c.resource == resource,
-            msg_tag.c.record.in_(list(uids)),
-            inbound(viewer),
-            visible.messages(viewer),
-        )
+        .where(msg_tag.c.resource == resource, msg_tag.c.record.in_(uids), inbound(), visible.messages(viewer))
         .group_by(msg_tag.c.record)
     )
     return {row.record: (int(row.fresh), row.held - int(row.fresh)) for row in tx.execute(rows)}
-
-
-def unread_number(viewer: Viewer) -> ColumnElement[int]:
-    """1 for what is unread, else 0."""
-    return case((unread(viewer), 1), else_=0)

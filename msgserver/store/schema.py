@@ -149,7 +149,6 @@ Index(  # what can be read or unread, by ticket: the inbox asks for each ticket 
     "ix_msg_log_inbound",
     msg_log.c.ticket_id,
     msg_log.c.id,
-    msg_log.c.author_id,
     msg_log.c.entity_id,
     msg_log.c.direction,
     msg_log.c.spam,

@@ -101,29 +101,29 @@ def unread_from(viewer: Viewer) -> ColumnElement[int]:
     return func.coalesce(mine, 0)
 
 
-def inbound(viewer: Viewer, log: FromClause = msg_log) -> ColumnElement[bool]:
-    """What can be read or unread at all: incoming, not spam, not one's own."""
-    conditions = [
-        log.c.direction == literal_column("'in'"),
-        not_(log.c.spam),
-        func.coalesce(log.c.author_id, 0) != viewer.user_id,
-    ]
-    if viewer.user_id == 0:
-        conditions.pop()
-    if viewer.entity_id is not None:
-        conditions.append(func.coalesce(log.c.entity_id, 0) != viewer.entity_id)
-    return and_(*conditions)
+def inbound(log: FromClause = msg_log) -> ColumnElement[bool]:
+    """What can be read or unread at all: incoming, not spam."""
+    return and_(log.c.direction == literal_column("'in'"), not_(log.c.spam))
+
+
+def of_others(viewer: Viewer, log: FromClause = msg_log) -> ColumnElement[bool]:
+    """What the viewer did not send in themselves."""
+    return true() if viewer.entity_id is None else func.coalesce(log.c.entity_id, 0) != viewer.entity_id
 
 
 def unread(viewer: Viewer, log: FromClause = msg_log) -> ColumnElement[bool]:
-    """Of msg_log: what the viewer has yet to read; a row with ``read_at`` 0 marks one below the watermark unread."""
+    """Of msg_log: what the viewer has yet to read, nothing of their own.
+
+    A row with ``read_at`` 0 marks a message unread that lies below the viewer's watermark.
+    """
     mine = (
         select(msg_read_status.c.message_id)
         .where(msg_read_status.c.message_id == log.c.id, msg_read_status.c.auth_user_id == viewer.user_id)
         .correlate(log)
     )
     return and_(
-        inbound(viewer, log),
+        inbound(log),
+        of_others(viewer, log),
         ~exists(mine.where(msg_read_status.c.read_at > 0)),
         or_(log.c.id > unread_from(viewer), exists(mine.where(msg_read_status.c.read_at <= 0))),
     )
@@ -233,7 +233,7 @@ class _Compiling(msgspec.Struct, frozen=True):
             case "unread":
                 return unread(self.viewer)
             case "read":
-                return and_(inbound(self.viewer), not_(unread(self.viewer).self_group()))
+                return and_(inbound(), not_(unread(self.viewer).self_group()))
             case "todo":
                 return _on_ticket(ticket.c.actioned_at.is_(None))
             case "done":

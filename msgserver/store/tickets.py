@@ -9,9 +9,8 @@ from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from msgserver.formats.search import parse
 from msgserver.records import Message, Note, Priority, Ticket, Viewer
-from msgserver.store import audit, messages, views, visible
+from msgserver.store import audit, counting, messages, views, visible
 from msgserver.store.bulk import clean
-from msgserver.store.counting import count_tags
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.paging import Page, size
 from msgserver.store.schema import (
@@ -198,9 +197,13 @@ def set_spam(
     edited = _edit(tx, actor, ticket_id, now, expected_version, "spam" if spam else "not spam", {}, spam=spam)
     if edited is None:
         return None
-    here = and_(msg_log.c.ticket_id == edited.id, msg_log.c.direction == "in", msg_log.c.spam != spam)
-    count_tags(tx, here, -1 if spam else 1)
-    tx.execute(update(msg_log).where(here).values(spam=spam))
+    here = and_(msg_log.c.ticket_id == edited.id, msg_log.c.direction == "in", msg_log.c.spam.is_(not spam))
+    ids = list(tx.scalars(select(msg_log.c.id).where(here)))
+    if spam:
+        counting.count_tags(tx, msg_log.c.id.in_(ids), -1)
+    tx.execute(update(msg_log).where(msg_log.c.id.in_(ids)).values(spam=spam))
+    if not spam:
+        counting.count_tags(tx, msg_log.c.id.in_(ids), +1)
     return ticket(tx, actor, edited.id)
 
 

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from msgserver.records import Grant, Role, User, Viewer
-from msgserver.store import audit
+from msgserver.store import audit, counting
 from msgserver.store.edits import Refused
 from msgserver.store.keys import hashed
 from msgserver.store.schema import auth_grant, auth_session, auth_user, counter, msg_log
@@ -101,6 +101,7 @@ def create_user(
     row = {"name": name, "password_hash": password_hash, "entity_id": entity_id, "created_at": now}
     user_id = tx.execute(insert(auth_user).values(unread_from=newest, **row).returning(auth_user.c.id)).scalar_one()
     _put_grants(tx, user_id, grants)
+    counting.count_user(tx, user_id)
     audit.note(tx, actor, "create user", f"user/{user_id}", {"name": name, "grants": list(grants)}, now)
     made = user(tx, user_id)
     assert made is not None

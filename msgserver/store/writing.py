@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection, select, text
 
-from msgserver.formats.tokens import tokens
+from msgserver.formats.search import index
 from msgserver.records import Draft, Recorded, Viewer
 from msgserver.store import bulk, visible
 from msgserver.store.choosing import load
@@ -182,11 +182,7 @@ def _write_message(
         "automatic": draft.automatic,
         "cause": bulk.clean(draft.cause),
     }
-    found = (
-        *tokens(subject),
-        *tokens(body),
-        *(word for address in addresses[:_MOST_NAMED] for word in tokens(address)),
-    )
+    found = index("", actor.name if actor.user_id else "", addresses, subject, body)
     bulk.insert_indexed(tx, msg_log, tuple(row), [tuple(row.values())], [found])
     write_attachments(tx, [(message_id, one) for one in draft.attachments])
     if question is not None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from msgserver.formats.search import index
 from msgserver.records import HUB, Grant, Role, Viewer
-from msgserver.store import bulk, users
+from msgserver.store import bulk, counting, users
 from msgserver.store.schema import auth_user, msg_log, msg_tag, ticket, ticket_assignee
 
 NOW = 1_700_000_000.0
@@ -23,6 +23,7 @@ def user(tx: Connection, name: str, *grants: Grant, entity_id: int | None = None
     """A login who counts as unread whatever is above ``unread_from``."""
     made = users.create_user(tx, HUB, name, "hash", grants or (RESPONDER,), NOW, entity_id=entity_id)
     tx.execute(update(auth_user).where(auth_user.c.id == made.id).values(unread_from=unread_from))
+    counting.recount(tx)
     viewer = users.viewer(tx, made.id)
     assert viewer is not None
     return viewer
@@ -57,6 +58,8 @@ def message(tx: Connection, ticket_id: int | None = None, *, tags: tuple[str, ..
     for tag in tags:
         resource, _, record = tag.partition("/")
         tx.execute(insert(msg_tag).values(message_id=message_id, resource=resource, record=record, created_at=NOW))
+    if tags:
+        counting.count_tags(tx, msg_tag.c.message_id == message_id, +1)
     words = index(row["sender"], row.get("sender_name", ""), recipients, row["subject"], row["body"])
     bulk.index(tx, [(message_id, words)])
     if ticket_id is not None:

@@ -31,7 +31,7 @@ class Desk:
     def __init__(self, tx):
         chance = random.Random(4)
         self.tx = tx
-        self.ana = user(tx, "ana", ADMINISTRATOR, unread_from=5)
+        self.ana = user(tx, "ana", ADMINISTRATOR, unread_from=5, entity_id=7)
         self.ben = user(tx, "ben")
         for uid, resource, name, code in RECORDS:
             row = {"uid": uid, "resource": resource, "name": name, "name_folded": fold(name), "code": code}
@@ -68,7 +68,7 @@ class Desk:
             "actionable": pick([None, False, True]),
             "spam": chance.random() < 0.2,
             "trouble": pick(["[]", '["odd charset"]']),
-            "author_id": pick([None, None, self.ana.user_id]),
+            "entity_id": pick([None, None, 7]),
         }
         tags = tuple(chance.sample(TAGS, chance.randrange(3)))
         made = message(self.tx, number, tags=tags, **row)
@@ -80,10 +80,10 @@ class Desk:
         for state in states:
             values = {"message_id": made, "address": state, "state": state, "created_at": NOW, "changed_at": NOW}
             self.tx.execute(insert(msg_delivery_status).values(**values))
-        mine = row["author_id"] == self.ana.user_id
-        inbound = row["direction"] == "in" and not row["spam"] and not mine
-        unread = inbound and made > 5
-        if inbound and chance.random() < 0.4:
+        mine = row["entity_id"] == 7
+        inbound = row["direction"] == "in" and not row["spam"]
+        unread = inbound and not mine and made > 5
+        if inbound and not mine and chance.random() < 0.4:
             if unread:
                 messages.mark_read(self.tx, self.ana, [made], NOW)
             else:
