@@ -162,26 +162,31 @@ def choose(
 ) -> list[Known]:
     """The ticket of each plan; new ones have no id yet and are the same object for all plans that share them."""
     named, tagged, references, windows = _candidates(tx, plans, addresses, entities)
-    wanted = {*named.values(), *tagged.values(), *windows.values()}
+    wanted = {*named.values(), *windows.values()}
     wanted.update(ticket_id for found in references.values() for _, ticket_id in found)
+    wanted.update(plan.hints.subject_tag for plan in plans if plan.hints.subject_tag and not plan.spam)
     tickets = load(tx, sorted(wanted))
+    took_part: set[tuple[int, object]] = set()
     by_wire_id: dict[str, Known] = {}
-    by_sender: dict[tuple[object, bool], Known] = {}
+    by_owner: dict[tuple[object, bool], Known] = {}
     chosen: list[Known] = []
     for i, plan in enumerate(plans):
         sender = (entities[i] or addresses[i], plan.spam)
         known: Known | None = None
         if not plan.spam:
             known = tickets.get(named.get(i, 0)) or _answered(plan, references.get(i, ()), tickets, by_wire_id)
-            known = known or tickets.get(tagged.get(i, 0))
+            tag = tickets.get(plan.hints.subject_tag or 0)
+            if known is None and tag is not None and addresses[i] and (i in tagged or (tag.id, sender[0]) in took_part):
+                known = tag
         if known is None and addresses[i] and plan.hints.window > 0:
-            known = by_sender.get(sender)
+            known = by_owner.get(sender)
             if known is None or known.last_at < plan.received_at - plan.hints.window:
                 known = tickets.get(windows.get(i, 0))
         if known is None:
             known = Known(0, 0, False, plan.received_at, entities[i], addresses[i], plan.spam, new=True, first=i)
         known.last_at = max(known.last_at, plan.received_at)
-        by_sender[sender] = known
+        took_part.add((known.id, sender[0]))
+        by_owner[known.entity_id or known.address, known.spam] = known
         if plan.wire_message_id:
             by_wire_id[plan.wire_message_id] = known
         chosen.append(known)
@@ -190,8 +195,8 @@ def choose(
 
 def _candidates(
     tx: Connection, plans: Sequence[Plan], addresses: Sequence[str], entities: Sequence[int | None]
-) -> tuple[dict[int, int], dict[int, int], dict[int, list[tuple[int, int]]], dict[int, int]]:
-    """What the database knows for each plan: token, subject tag, references (place, ticket), window."""
+) -> tuple[dict[int, int], set[int], dict[int, list[tuple[int, int]]], dict[int, int]]:
+    """What the database knows of each plan: token, whether its sender took part, references (place, ticket), window."""
     named: dict[int, int] = {}
     tags: list[bulk.Row] = []
     refs: list[bulk.Row] = []
@@ -209,7 +214,7 @@ def _candidates(
         for place, wire_id in enumerate(hints.references):
             delivery_id, uid = our_ref(wire_id)
             refs.append((i, place, wire_id, plan.connector, delivery_id, uid))
-    tagged = {i: plans[i].hints.subject_tag or 0 for (i,) in _TOOK_PART.fetch(tx, tags)} if tags else {}
+    tagged = {i for (i,) in _TOOK_PART.fetch(tx, tags)} if tags else set()
     references: dict[int, list[tuple[int, int]]] = {}
     for i, place, ticket_id in _REFERENCES.fetch(tx, refs) if refs else ():
         references.setdefault(i, []).append((place, ticket_id))
