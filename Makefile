@@ -12,13 +12,13 @@ run: .stamps/run
 	@$(BIN)/msgserver init --config $(CONFIG)
 	@exec $(BIN)/twistd -n --pidfile= msgserver --config $(CONFIG)
 
-# All tests, those against the real peers too.
-test: .stamps/dev .stamps/peers
-	$(BIN)/pytest
+# All tests: the fast ones, then those against the real peers, one at a time.
+test: quick .stamps/peers
+	$(BIN)/pytest -q -m "peer or slow"
 
-# The fast tests alone: seconds.
+# The fast tests alone, on every core: seconds.
 quick: .stamps/dev
-	$(BIN)/pytest -q -m "not peer and not slow"
+	$(BIN)/pytest -q -n auto -m "not peer and not slow"
 
 # Format, lint, types, import rules, news fragments.
 check: .stamps/dev
