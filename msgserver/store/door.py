@@ -27,7 +27,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from msgserver.store import blobs, migrations
-from msgserver.store.failures import Busy, DiskFull, StoreError, in_words
+from msgserver.store.failures import Busy, DiskFull, StoreError, disconnected, in_words
 from msgserver.store.groups import GroupWriter
 
 __all__ = ["Busy", "DiskFull", "Store", "StoreError", "once"]
@@ -74,6 +74,11 @@ class Store:
                 migrations.upgrade(tx)
         except Exception as error:
             self._release_file()
+            if disconnected(error):
+                where = f"{self.url.host or 'the local socket'}:{self.url.port or 5432}"
+                raise StoreError(
+                    f"PostgreSQL at {where} does not let us in: start it, or mend [store] url ({error})"
+                ) from error
             worded = in_words(error)
             if isinstance(worded, StoreError):
                 raise worded from error

@@ -181,6 +181,8 @@ def test_a_place_that_cannot_be_written_is_told_in_words(tmp_path):
     (tmp_path / "junk.db").write_bytes(b"this is no database at all" * 100)
     with pytest.raises(StoreError, match="damaged"):
         Store(f"sqlite:///{tmp_path}/junk.db", reactor, state_dir=tmp_path).open()
+    with pytest.raises(StoreError, match=r"PostgreSQL at 127\.0\.0\.1:1 does not let us in"):
+        Store("postgresql+psycopg://x@127.0.0.1:1/x", reactor, state_dir=tmp_path).open()
     with pytest.raises(StoreError, match="mysql is not known"):
         Store("mysql://x", reactor, state_dir=tmp_path)
 
