@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from msgserver.records import Priority, Ticket, Viewer
 from msgserver.store import messages, visible
+from msgserver.store.recording import snippet
 from msgserver.store.schema import (
     auth_user,
     msg_log,
@@ -32,9 +33,6 @@ from msgserver.store.schema import (
     ticket_assignee,
 )
 from msgserver.store.search import unread
-
-_SNIPPET = 160
-
 
 _OWN = tuple(name for name in Ticket.__struct_fields__ if name in ticket.c)
 _NAMES = (*_OWN, "entity_name")
@@ -175,8 +173,3 @@ def _narrowed(whole: Ticket, latest: Any, seen: int) -> Ticket:
             "snippet": snippet(latest.body) if latest else "",
         }
     return Ticket(**values)
-
-
-def snippet(body: str) -> str:
-    """The first words of a text, on one line."""
-    return " ".join(body[: 4 * _SNIPPET].split())[:_SNIPPET]
