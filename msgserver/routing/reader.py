@@ -33,6 +33,7 @@ GATHER = 0.02  # seconds that arrivals gather before they are read together
 GROUPS = 3  # of mails under way at once
 PAGE = 64  # rows fetched from the journal at once
 SWEEP = 30.0  # seconds between looks into the journal for what nobody rang for
+SETTLED = 10.0  # seconds after which an arrival that is not known here counts as forgotten
 
 MAIL_TYPES = frozenset({"message/rfc822", "message/global"})
 
@@ -94,15 +95,17 @@ class Reader:
         self._texts: deque[Journalled] = deque()
         self._mails: deque[Journalled] = deque()
         self.coming = 0  # arrivals that are being journalled just now
-        self._known: dict[int, int] = {}  # raw_id -> bytes, of all that is queued or under way here
+        self._known: dict[int, tuple[bool, int]] = {}  # raw_id -> is it mail, bytes; all that is queued or under way
+        self._unread = {False: 0, True: 0}  # how many of these are text, mail
         self._bytes = 0
         self._groups: list[_Group] = []
         self._reading_texts = False
         self._rung = False
-        self._behind = True  # the journal may hold what is not known here: new arrivals wait there too
+        # Text, mail: the journal may hold some that are not known here, so new arrivals wait there too.
+        self._behind = {False: True, True: True}
         self._fetched = 0  # last id seen by the fetching under way
         self._newest = 0
-        self._waiting: deque[Deferred[None]] = deque()
+        self._waiting: dict[bool, deque[Deferred[None]]] = {False: deque(), True: deque()}
         self._idle: list[Deferred[None]] = []
         self._sweeping: Any = None
         self._fetching = False
@@ -110,37 +113,38 @@ class Reader:
 
     # --- what accept asks ----------
 
-    @property
-    def full(self) -> bool:
-        """Whether accept should wait: too much is unread, or the oldest has waited too long."""
-        if len(self._known) + self.coming >= MOST_ROWS or (self._behind and self._newest - self._fetched >= MOST_ROWS):
+    def full(self, mail: bool) -> bool:
+        """Whether accept should wait with a mail (else a text): too many are unread, or the oldest has waited long.
+
+        Mail that nobody reads just now keeps no text back, nor the other way round.
+        """
+        if self._unread[mail] + self.coming >= MOST_ROWS:
             return True
-        oldest = self._oldest()
-        return oldest is not None and self._reactor.seconds() - oldest > MOST_AGE
+        if self._behind[mail] and self._newest - self._fetched >= MOST_ROWS:
+            return True
+        queue = self._mails if mail else self._texts
+        return bool(queue) and self._reactor.seconds() - queue[0].received_at > MOST_AGE
 
-    def _oldest(self) -> float | None:
-        """When the arrival that waits longest in memory came; asked for each mail, so nothing is built for it."""
-        texts, mails = self._texts, self._mails
-        if not mails:
-            return texts[0].received_at if texts else None
-        if not texts or mails[0].received_at < texts[0].received_at:
-            return mails[0].received_at
-        return texts[0].received_at
-
-    async def room(self) -> None:
+    async def room(self, mail: bool) -> None:
         """Wait until there is room, in the order of asking."""
-        while self.full and not self._stopped:
+        while self.full(mail) and not self._stopped:
             turn: Deferred[None] = Deferred()
-            self._waiting.append(turn)
+            self._waiting[mail].append(turn)
             await turn
+
+    @property
+    def unread(self) -> int:
+        """How many arrivals are queued or being read here."""
+        return len(self._known)
 
     def take(self, item: Journalled) -> None:
         """Take up an arrival that has just been journalled."""
         self._newest = max(self._newest, item.raw_id)
-        if self._stopped or self._behind or item.raw_id in self._known:
+        mail = item.arrival.text is None
+        if self._stopped or self._behind[mail] or item.raw_id in self._known:
             return
         if self._bytes + len(item.arrival.raw) > MOST_BYTES and self._known:
-            self._behind = True
+            self._behind[mail] = True
             self._fetched = item.raw_id - 1
             return
         self._queue(item)
@@ -178,19 +182,21 @@ class Reader:
         self._fetching = True
         try:
             after = 0
+            behind = any(self._behind.values())
             while not self._stopped:
+                if not behind and any(self._behind.values()):
+                    behind, after = True, 0  # memory became too small meanwhile: what is fresh counts too
                 if len(self._known) >= MOST_ROWS // 2 or self._bytes > MOST_BYTES // 2:
                     await deferLater(self._reactor, 0.05)
                     continue
                 page: Sequence[Raw] = await self._store.read(journal.unread, after, PAGE)
-                if len(page) < PAGE:
-                    # What is journalled from here on comes through memory; what was journalled meanwhile, by one
-                    # more look.
-                    was_behind, self._behind = self._behind, False
-                else:
-                    was_behind = False
+                was_behind = len(page) < PAGE and any(self._behind.values())
+                if was_behind:
+                    # What is journalled from here on comes through memory; what was meanwhile, by one more look.
+                    self._behind = {False: False, True: False}
                 for raw in page:
-                    await self._take_up(raw)
+                    if behind or raw.received_at < self._reactor.seconds() - SETTLED:
+                        await self._take_up(raw)
                 after = self._fetched = page[-1].id if page else after
                 self._go_on()
                 self._let_in()
@@ -200,28 +206,30 @@ class Reader:
             self.log.failure("the journal could not be looked through; trying again")
         finally:
             self._fetching = False
-            self._fetch_soon(1.0 if self._behind else SWEEP)
+            self._fetch_soon(1.0 if any(self._behind.values()) else SWEEP)
             self._finished()
 
     async def _take_up(self, raw: Raw) -> None:
         if raw.id in self._known or self._stopped:
             return
-        self._known[raw.id] = 0
         try:
             content = await self._blob(raw.blob) if raw.blob else raw.raw
             item = journalled(raw, content)
         except (OSError, ValueError) as error:
             await self._set_aside(raw.id, f"what was stored cannot be read back: {error}")
             return
-        self._queue(item)
+        if raw.id not in self._known:
+            self._queue(item)
 
     # --- the two streams ----------
 
     def _queue(self, item: Journalled) -> None:
         size = len(item.arrival.raw)
-        self._known[item.raw_id] = size
+        mail = item.arrival.text is None
+        self._known[item.raw_id] = (mail, size)
+        self._unread[mail] += 1
         self._bytes += size
-        (self._mails if item.arrival.text is None else self._texts).append(item)
+        (self._mails if mail else self._texts).append(item)
 
     def _go_on_soon(self) -> None:
         """Read what has gathered in a moment; many at once cost little more than one, and nobody waits for it."""
@@ -308,19 +316,27 @@ class Reader:
 
     async def _set_aside(self, raw_id: int, why: str) -> None:
         await self._recorder.unreadable(raw_id, why)
-        self._bytes -= self._known.pop(raw_id, 0)
+        self._forget(raw_id)
 
     def _done(self, items: Sequence[Journalled]) -> None:
         for item in items:
-            self._bytes -= self._known.pop(item.raw_id, 0)
+            self._forget(item.raw_id)
         self._let_in()
+
+    def _forget(self, raw_id: int) -> None:
+        known = self._known.pop(raw_id, None)
+        if known is not None:
+            mail, size = known
+            self._unread[mail] -= 1
+            self._bytes -= size
 
     def _let_in(self) -> None:
         """Let as many accepts go on as there is room for."""
-        for _ in range(min(len(self._waiting), max(1, MOST_ROWS - len(self._known)))):
-            if self.full and not self._stopped:
-                return
-            self._waiting.popleft().callback(None)
+        for mail, waiting in self._waiting.items():
+            for _ in range(min(len(waiting), max(1, MOST_ROWS - self._unread[mail]))):
+                if self.full(mail) and not self._stopped:
+                    break
+                waiting.popleft().callback(None)
 
     def _finished(self) -> None:
         if not self._stopped:
@@ -328,7 +344,7 @@ class Reader:
                 self._go_on()
             elif self._mails or self._texts:
                 self._go_on_soon()
-            if self._behind and not self._fetching:
+            if any(self._behind.values()) and not self._fetching:
                 self._fetch_soon(0.0)
         elif not (self._groups or self._reading_texts or self._fetching):
             idle, self._idle = self._idle, []

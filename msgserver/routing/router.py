@@ -34,8 +34,9 @@ class Router:
         Raises:
             TemporaryFailure: nothing was stored; the wire must be told "later".
         """
-        if self._reader.full:
-            await self._reader.room()
+        mail = arrival.text is None
+        if self._reader.full(mail):
+            await self._reader.room(mail)
         now = self._reactor.seconds()
         raw = arrival.raw
         self._reader.coming += 1

@@ -210,6 +210,22 @@ async def test_accept_waits_while_too_much_is_unread(way_in: WayIn, monkeypatch)
     assert await way_in.rows("SELECT count(*) FROM msg_log") == [(20,)]
 
 
+@async_test
+async def test_mail_that_nobody_reads_keeps_no_text_back(way_in: WayIn, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_ROWS", 5)
+    way_in.workers.held = []
+    await deferLater(reactor, 0.1)
+    accepting = [Deferred.fromCoroutine(way_in.router.accept("mail", mail(n))) for n in range(8)]
+    await deferLater(reactor, 0.1)
+    assert not all(one.called for one in accepting)
+    for n in range(12):
+        await way_in.router.accept("modem1", text(n))
+    assert await way_in.rows("SELECT count(*) FROM msg_raw WHERE connector = 'modem1'") == [(12,)]
+    way_in.workers.release()
+    await gatherResults(accepting)
+    await way_in.read()
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [(Busy("x"), "cannot store"), (DiskFull("x"), "disk is full"), (StoreError("x"), "cannot store")],
