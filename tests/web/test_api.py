@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from msgserver.records import Role
+from msgserver.web.api.map import API
 from tests.store.desk import conversation, message
 from tests.web.conftest import Answered, Web
 
@@ -243,3 +245,13 @@ def test_the_description_is_of_what_is_served(web: Web) -> None:
     names = [op["operationId"] for item in document["paths"].values() for op in item.values()]
     assert len(names) == len(set(names))
     assert all(op["summary"] for item in document["paths"].values() for op in item.values())
+
+
+def test_the_page_about_the_api_lists_all_of_it() -> None:
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text()
+    told = re.findall(r"^\| (\w+) \| `([^`]+)` \| (.+) \|$", page, re.M)
+    served = [
+        (row.method, re.sub(r":\w+", "", row.pattern).removeprefix("/api/v1"), (row.act.__doc__ or "").split("\n")[0])
+        for row in API
+    ]
+    assert told == served
