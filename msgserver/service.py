@@ -107,7 +107,7 @@ class HubService(Service):
             return envelope_of(claimed, connector.limits, signer, config.hub.name)
 
         self.outbox = outbox = Outbox(store, bus, node, render, random.random, reactor)
-        self.statuses = Statuses(store, bus, outbox, node, reactor)
+        self.statuses = Statuses(store, bus, outbox, router.last_in, node, reactor)
         self.connectors: dict[str, IConnector] = {}
         for name, found in loaded.items():
             hub = Hub(name, router, store, outbox.lanes, self.statuses.changed, reactor)
@@ -128,9 +128,19 @@ class HubService(Service):
             connectors=self.connectors,
             node=node,
             reactor=reactor,
+            gauges=self.gauges,
         )
         self._web = web_service(self.house) if config.hub.web else None
         self._starting: Deferred[None] | None = None
+
+    def gauges(self) -> dict[str, float]:
+        """Figures of this process: seconds of lag, arrivals to be read, units to be written, sends under way."""
+        return {
+            "reactor_lag_seconds": self.pulse.lag,
+            "unread_arrivals": float(self.reader.unread),
+            "store_waiting": float(self.store.pending),
+            "sends_under_way": float(sum(lane.under_way for lane in self.outbox.lanes.values())),
+        }
 
     # --- starting ----------
 

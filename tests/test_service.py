@@ -196,6 +196,23 @@ async def test_the_statuses_are_where_every_process_can_read_them(houses: Houses
 
 
 @async_test
+async def test_the_last_traffic_and_the_gauges_are_known(houses: Houses):
+    hub = await houses.start()
+    await connector(hub).receive("1", ANA, "hello")
+    await hub.desk.write(HUB, Draft(uid="u1", to=(ANA,), text="Hello"))
+    await until(lambda: rows(hub, "SELECT id FROM msg_delivery_status WHERE state = 'sent'"))
+    hub.statuses.changed("loop")
+
+    async def known() -> bool:
+        (row,) = await hub.store.read(connectors.rows)
+        return row.last_in is not None and row.last_out is not None
+
+    await until(known)
+    assert hub.house.gauges()["unread_arrivals"] == 0
+    assert set(hub.house.gauges()) >= {"reactor_lag_seconds", "store_waiting", "sends_under_way"}
+
+
+@async_test
 async def test_after_stopping_nothing_is_left(houses: Houses):
     before = set(reactor.getDelayedCalls())
     hub = await houses.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,3 +28,4 @@ class House:
     connectors: Mapping[str, IConnector]
     node: str
     reactor: Any
+    gauges: Callable[[], dict[str, float]] = dict  # figures of this process, by name, as they are now

@@ -84,6 +84,7 @@ class Lane(Service):
         self._allowed_at = 0.0
         self._empty: list[Deferred[None]] = []
         self.paused = False
+        self.last_out: float | None = None
 
     # --- the service ----------
 
@@ -280,6 +281,7 @@ class Lane(Service):
         """What an outcome says about the connector itself."""
         if isinstance(outcome, Receipt):
             self._troubles, self._hold = 0, 0.0
+            self.last_out = self._reactor.seconds()
         elif isinstance(outcome, NotConnected):
             self._hold_up()
         elif isinstance(outcome, PermanentFailure):

@@ -46,6 +46,7 @@ class PullLane(Service):
         self._reactor = reactor
         self._taken: dict[tuple[str, int], tuple[Claimed, Envelope, Any]] = {}
         self.paused = False
+        self.last_out: float | None = None
 
     def stopService(self) -> Deferred[None]:
         """What is taken and not settled stays claimed; the next start calls it unknown."""
@@ -104,6 +105,8 @@ class PullLane(Service):
         if entry is None:
             return
         claimed, kept, timer = entry
+        if isinstance(outcome, Receipt):
+            self.last_out = self._reactor.seconds()
         try:
             await self._write(claimed, outcome, text_hash(kept))
         except StoreError as error:

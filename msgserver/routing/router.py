@@ -27,6 +27,7 @@ class Router:
         self._bus = bus
         self._reader = reader
         self._reactor = reactor
+        self.last_in: dict[str, float] = {}  # connector -> when it last brought something
 
     async def accept(self, connector: str, arrival: Arrival) -> Accepted:
         """Take responsibility for an arrival: when this returns, it is committed and the wire may be acknowledged.
@@ -51,6 +52,7 @@ class Router:
             raise TemporaryFailure(_BUSY, 60.0) from error
         finally:
             self._reader.coming -= 1
+        self.last_in[connector] = now
         if not accepted.duplicate:
             self._reader.take(Journalled(accepted.raw_id, connector, now, arrival))
             self._bus.ring("raw", (accepted.raw_id,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,12 +20,16 @@ SOON = 0.2  # seconds in which several changes of one connector become one row
 
 
 class Statuses:
-    """One for this process; ``add`` its connectors before the start."""
+    """One for this process; ``add`` its connectors before the start. ``last_in``: when each last brought something."""
 
     log = Logger()
 
-    def __init__(self, store: Store, bus: Bus, outbox: Outbox, node: str, reactor: Any) -> None:
+    def __init__(
+        self, store: Store, bus: Bus, outbox: Outbox, last_in: Mapping[str, float], node: str, reactor: Any
+    ) -> None:
         self._store = store
+        self._last_in = last_in
+        self._traffic: dict[str, tuple[float | None, float | None]] = {}  # as it is written
         self._bus = bus
         self._outbox = outbox
         self._node = node
@@ -101,6 +105,10 @@ class Statuses:
                 tuple(connector.schemes),
                 status.gauges,
             )
+            traffic = (self._last_in.get(name), self._outbox.lanes[name].last_out)
+            if traffic != self._traffic.get(name, (None, None)):
+                last_in, last_out = self._traffic[name] = traffic
+                await self._store.write(connectors.note_traffic, name, last_in=last_in, last_out=last_out)
 
     def _rung(self, _topic: str, names: tuple[int | str, ...]) -> None:
         if any(name in self._connectors for name in names):
