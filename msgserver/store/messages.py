@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+)
 
 from msgserver.formats.search import parse
 from msgserver.records import Delivery, DeliveryState, Direction, Message, StoredAttachment, Tag, Viewer
@@ -31,7 +45,8 @@ _HIDDEN = {"automatic"}
 _strings = msgspec.json.Decoder(tuple[str, ...])
 
 
-def columns(viewer: Viewer, *, whole: bool) -> list[ColumnElement[Any]]:
+@lru_cache(maxsize=512)
+def columns(viewer: Viewer, *, whole: bool) -> tuple[ColumnElement[Any], ...]:
     """The columns :func:`from_row` reads. Not ``whole``: the body's beginning and no HTML."""
     picked: list[ColumnElement[Any]] = []
     for column in msg_log.c:
@@ -44,7 +59,14 @@ def columns(viewer: Viewer, *, whole: bool) -> list[ColumnElement[Any]]:
         else:
             picked.append(column)
     picked.append(unread(viewer).label("unread"))
-    return picked
+    return tuple(picked)
+
+
+@lru_cache(maxsize=512)
+def _everything(viewer: Viewer, whole: bool) -> Select[Any]:
+    """The whole log, newest first; parameter ``most``."""
+    rows = select(*columns(viewer, whole=whole)).where(visible.messages(viewer))
+    return rows.order_by(msg_log.c.id.desc()).limit(bindparam("most", type_=Integer))
 
 
 def from_row(row: Any) -> Message:
@@ -75,13 +97,18 @@ def log(
     Rows carry ``GLIMPSE`` characters of the body and no HTML, unless ``whole``.
     """
     asked = parse(query)
-    found = finding(tx, asked.tree, viewer, now)
-    rows = found.over(columns(viewer, whole=whole)).where(visible.messages(viewer))
-    after = position(cursor_word, int)
-    if after is not None:
-        rows = rows.where(found.key < after[0])
     limit = size(limit)
-    items = [from_row(row) for row in tx.execute(rows.order_by(found.key.desc()).limit(limit + 1))]
+    after = position(cursor_word, int)
+    rows = _everything(viewer, whole)
+    key: ColumnElement[int] = msg_log.c.id
+    if asked.tree is not None:
+        found = finding(tx, asked.tree, viewer, now)
+        key = found.key
+        rows = found.over(columns(viewer, whole=whole)).where(visible.messages(viewer))
+        rows = rows.order_by(key.desc()).limit(bindparam("most", type_=Integer))
+    if after is not None:
+        rows = rows.where(key < after[0])
+    items = [from_row(row) for row in tx.execute(rows, {"most": limit + 1})]
     following = cursor(items[limit - 1].id) if len(items) > limit else ""
     return Page(tuple(items[:limit]), following, asked.ignored)
 
