@@ -110,7 +110,7 @@ def text_hints(tokens: Tokens, arrival: Arrival) -> Hints:
     """The hints of a text message or chat: a token where its wire keeps one, a leading ``#42``, else the last talk."""
     found = _LEADING_TAG.match(arrival.text or "")
     return Hints(
-        token=token_in(tokens, arrival.recipients, (arrival.facts.get("thread", ""),)),
+        token=token_in(tokens, arrival.recipients, (arrival.facts.get("thread", ""), arrival.in_reply_to)),
         references=(arrival.in_reply_to,) if arrival.in_reply_to else (),
         subject_tag=int(found.group(1)) if found else None,
         window=CHAT_WINDOW,

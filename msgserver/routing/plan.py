@@ -53,6 +53,9 @@ def plan_mail(
     arrival = item.arrival
     sender = reading.sender or arrival.sender
     verdict = judge(reading, marks)
+    if not verdict.robot and arrival.sender is None and "helo" in arrival.facts:
+        # MAIL FROM:<>: whoever wrote it wants no answer (RFC 3834 section 2, RFC 5321 section 4.5.5).
+        verdict = Verdict("null reverse-path", verdict.forward, verdict.why)
     hints = mail_hints(signer, arrival.recipients, reading.in_reply_to, reading.references, reading.subject)
     return _planned(item, reading, sender, verdict, hints, rules, uid)
 
@@ -108,7 +111,7 @@ def _planned(
 
 def trust(arrival: Arrival) -> str:
     """Why the sender's address is believed, or "" where anybody could have written it."""
-    if user := arrival.facts.get("sasl"):
+    if user := arrival.facts.get("auth"):
         return f"logged in as {user}"
     return arrival.facts.get("trust", "")
 

@@ -77,8 +77,8 @@ def test_text_hints_take_a_leading_number(text, tag):
 
 def test_text_hints_take_the_token_of_a_chat_thread():
     tokens = Tokens(b"k" * 32)
-    arrival = Arrival(wire_id="1", sender=None, text="hi", facts={"thread": tokens.sign(5)})
-    assert text_hints(tokens, arrival).token == 5
+    for where in ({"facts": {"thread": tokens.sign(5)}}, {"in_reply_to": tokens.sign(5)}):
+        assert text_hints(tokens, Arrival(wire_id="1", sender=None, text="hi", **where)).token == 5
 
 
 # --- the loop guard ----------

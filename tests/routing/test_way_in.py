@@ -12,15 +12,43 @@ from twisted.internet.task import deferLater
 
 from msgserver.connector import TemporaryFailure
 from msgserver.message import Address, Arrival, Part, Report, ReportState
-from msgserver.records import HUB, Rule
+from msgserver.records import HUB, DeliveryState, Draft, Rule, Settlement
 from msgserver.routing import reader as reading
 from msgserver.routing import recorder
-from msgserver.store import journal, rules
+from msgserver.store import deliveries, journal, rules
 from msgserver.store.door import Busy, DiskFull, StoreError
 from msgserver.workers.pool import WorkersUnavailable
 from tests.routing.conftest import ANA, SIGNER, WayIn, journal_row_of
 
 async_test = pytest_twisted.ensureDeferred
+
+BOUNCE = b"""From: MAILER-DAEMON@there.example
+To: hub@hub.example
+Subject: Undelivered
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: text/plain
+
+It could not be delivered.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; there.example
+
+Final-Recipient: rfc822; ana@example.org
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 no such person
+
+--b
+Content-Type: message/rfc822
+
+Message-ID: <d1.x@hub.example>
+Subject: Hello
+
+--b--
+"""
 
 
 def text(n: int | str, words: str = "we need water", sender: Address = ANA, **more: object) -> Arrival:
@@ -340,6 +368,58 @@ async def test_parts_of_different_senders_and_numbers_used_again_do_not_mix(way_
         await way_in.router.accept("modem1", text(f"again{index}", f"c{index}", part=Part("7", index, 2)))
     await way_in.read()
     assert [body for (body,) in await way_in.rows("SELECT body FROM msg_log ORDER BY id")] == ["a1a2", "b1b2", "c1c2"]
+
+
+@async_test
+async def test_mail_from_nobody_is_a_robots(way_in: WayIn):
+    arrival = mail(1)
+    facts = {"helo": "there.example"}
+    await way_in.router.accept(
+        "mail",
+        Arrival(
+            wire_id="1",
+            sender=None,
+            recipients=arrival.recipients,
+            media_type="message/rfc822",
+            raw=arrival.raw,
+            facts=facts,
+        ),
+    )
+    await way_in.read()
+    assert await way_in.rows("SELECT robot FROM msg_log") == [("null reverse-path",)]
+
+
+@async_test
+async def test_stop_from_a_robot_is_not_obeyed(way_in: WayIn):
+    await way_in.router.accept("mail", mail(1, "STOP", Auto_Submitted="auto-replied"))
+    await way_in.router.accept("mail", mail(2, "stop\r\n\r\n-- \r\nAna", From="Bo <bo@example.org>"))
+    await way_in.read()
+    assert await way_in.rows("SELECT address FROM suppression") == [("mailto:bo@example.org",)]
+
+
+@async_test
+async def test_a_bounce_is_a_report_on_what_was_sent(way_in: WayIn):
+    await way_in.router.accept("mail", mail(1))
+    await way_in.read()
+    await way_in.desk.write(HUB, Draft(uid="11111111-2222", ticket_id=1, text="An answer"))
+    (claimed,) = await way_in.store.write(deliveries.claim, "mail", "here", 10, reactor.seconds())
+    await way_in.store.batch(
+        deliveries.settle,
+        Settlement(
+            delivery_id=claimed.id,
+            attempt=claimed.attempt,
+            state=DeliveryState.SENT,
+            wire_ids=("d1.x@hub.example",),
+            at=reactor.seconds(),
+        ),
+    )
+    await way_in.router.accept("mail", Arrival(wire_id="b", sender=None, media_type="message/rfc822", raw=BOUNCE))
+    await way_in.read()
+    ((state, reason),) = await way_in.rows("SELECT state, reason FROM msg_delivery_status")
+    assert state == "failed"
+    assert "no such person" in reason
+    assert await way_in.rows("SELECT outcome FROM msg_raw WHERE wire_id = 'b'") == [("report",)]
+    assert await way_in.rows("SELECT count(*) FROM msg_log WHERE direction = 'in'") == [(1,)]
 
 
 @async_test
