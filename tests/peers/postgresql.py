@@ -44,7 +44,7 @@ class PostgreSQL:
         ]
         options = [word for setting in settings for word in ("-c", setting)]
         argv = [self.bin / "postgres", "-D", self.directory / "db", "-p", str(self.port), *options]
-        self.log = self.directory.with_suffix(".log")
+        self.log = self.directory / "log"
         self.program = Program(argv, self.log, user="postgres", cwd=self.directory)
         ready = [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         self.program.wait_ready(lambda: subprocess.run(ready, check=False).returncode == 0)
@@ -74,7 +74,6 @@ def postgresql() -> Iterator[PostgreSQL]:
             yield server
         finally:
             server.stop()
-            server.log.unlink(missing_ok=True)
 
 
 @pytest.fixture
