@@ -32,12 +32,14 @@ from msgserver.web.pages import (
     inbox,
     log,
     login,
+    me,
     people,
     rules,
     subscriptions,
     ticket,
     ticket_acts,
     trace,
+    users,
 )
 from msgserver.web.rendering import Pages
 from msgserver.web.routes import Open, Routes, Row
@@ -88,6 +90,16 @@ PAGES = (
     Row("GET", "/subscriptions", subscriptions.subscriptions, Act.SUBSCRIBE),
     Row("POST", "/subscriptions", subscriptions.add, Act.SUBSCRIBE),
     Row("POST", "/subscriptions/{subscription}/remove", subscriptions.remove, Act.SUBSCRIBE),
+    Row("GET", "/users", users.users, Act.USERS),
+    Row("POST", "/users", users.add, Act.USERS),
+    Row("POST", "/users/{user}/role", users.set_role, Act.USERS),
+    Row("POST", "/users/{user}/off", users.switch_off, Act.USERS),
+    Row("POST", "/users/{user}/on", users.switch_on, Act.USERS),
+    Row("GET", "/me", me.me, Open.SIGNED_IN),
+    Row("POST", "/me/password", me.change_password, Open.SIGNED_IN),
+    Row("POST", "/me/leave", me.leave_elsewhere, Open.SIGNED_IN),
+    Row("POST", "/me/tokens", me.add_token, Act.TOKENS),
+    Row("POST", "/me/tokens/{token}/revoke", me.revoke_token, Act.TOKENS),
 )
 
 

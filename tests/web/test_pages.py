@@ -11,7 +11,7 @@ import pytest
 from msgserver.records import HUB, Role
 from msgserver.store import tickets
 from tests.store.desk import conversation, message
-from tests.web.conftest import Browser, Web
+from tests.web.conftest import PASSWORD, Browser, Web
 
 
 @pytest.fixture
@@ -237,3 +237,53 @@ def test_words_not_understood_are_named(ana: Browser) -> None:
 @pytest.mark.parametrize("path", ["/tickets/999", "/tickets/999/thread", "/attachments/9", "/messages/9/original"])
 def test_what_is_not_there_is_404(ana: Browser, path: str) -> None:
     assert ana.get(path).status == 404
+
+
+def test_users_are_added_and_switched_off(web: Web, ana: Browser) -> None:
+    secret = "boats and tents for all"
+    assert ana.submit("/users", "/users", name="Ben", role="reader", password="short").status == 422
+    assert ana.submit("/users", "/users", name="Ben", role="king", password=secret).status == 422
+    assert ana.submit("/users", "/users", name="Ben", role="reader", password=secret).status == 303
+    assert ana.submit("/users", "/users", name="ben", role="reader", password=secret).status == 422
+    ben = web.browser()
+    assert ben.login("Ben", secret).status == 303
+    assert ben.get("/rules").status == 403
+    assert ben.get("/users").status == 403
+    assert ana.submit("/users", "/users/2/role", role="operator").status == 303
+    assert ben.get("/rules").status == 200
+    assert ana.submit("/users", "/users/2/off").status == 303
+    assert ben.get("/").status == 303
+    last = ana.submit("/users", "/users/1/off")
+    assert last.status == 422
+    assert "only administrator" in last.text
+
+
+def test_a_new_password_ends_the_other_sessions(web: Web, ana: Browser) -> None:
+    other = web.browser()
+    assert other.login("ana").status == 303
+    new = "boats and tents for all"
+    assert ana.submit("/me", "/me/password", old="wrong", password=new, again=new).status == 422
+    assert ana.submit("/me", "/me/password", old=PASSWORD, password=new, again="other").status == 422
+    assert ana.submit("/me", "/me/password", old=PASSWORD, password=new, again=new).status == 303
+    assert ana.get("/").status == 200
+    assert other.get("/").status == 303
+    assert web.browser().login("ana", new).status == 303
+
+
+def test_signing_out_elsewhere(web: Web, ana: Browser) -> None:
+    other = web.browser()
+    other.login("ana")
+    assert ana.submit("/me", "/me/leave").status == 303
+    assert other.get("/").status == 303
+    assert ana.get("/me").status == 200
+
+
+def test_a_token_is_shown_once_and_can_be_ended(web: Web, ana: Browser) -> None:
+    shown = ana.submit("/me", "/me/tokens", name="script").text
+    key = re.search(r"<code>([\w-]+)</code>", shown)
+    assert key is not None
+    assert key[1] not in ana.get("/me").text
+    bearer = {"Authorization": f"Bearer {key[1]}"}
+    assert web.browser().send("GET", "/api/v1/users/me", headers=bearer).json["name"] == "ana"
+    assert ana.submit("/me", "/me/tokens/1/revoke").status == 303
+    assert web.browser().send("GET", "/api/v1/users/me", headers=bearer).status == 401
