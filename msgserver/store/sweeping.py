@@ -57,7 +57,8 @@ def heartbeat(tx: Connection, node: str, now: float) -> int:
     dead = tx.execute(
         text(
             "SELECT DISTINCT d.node FROM msg_delivery_status d LEFT JOIN node n ON n.name = d.node"
-            " WHERE d.state = 'claimed' AND d.node <> :node AND (n.seen_at IS NULL OR n.seen_at < :silent)"
+            " WHERE d.state = 'claimed' AND d.node <> :node AND d.changed_at < :silent"
+            " AND (n.seen_at IS NULL OR n.seen_at < :silent)"
         ),
         {"node": node, "silent": now - SILENCE},
     ).scalars()
