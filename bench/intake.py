@@ -28,7 +28,9 @@ def main() -> None:
     with Postfix() as postfix, Hub(store=chosen.store) as hub:
         smtp_source(postfix.port, 500, 10)
         smtp_source(hub.port, 500, 10)
-        print(f"{'sessions':>8} {'bytes':>6} {'Postfix/s':>10} {'hub/s':>8} {'ratio':>6} {'all read/s':>10} {'ratio':>6}")
+        print(
+            f"{'sessions':>8} {'bytes':>6} {'Postfix/s':>10} {'hub/s':>8} {'ratio':>6} {'all read/s':>10} {'ratio':>6}"
+        )
         for sessions, size in CASES:
             theirs, ours, read = [], [], []
             for _ in range(chosen.rounds):

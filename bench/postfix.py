@@ -107,7 +107,9 @@ class Postfix:
         return sum(len(files) for folder in folders for _, _, files in os.walk(self.root / "queue" / folder))
 
     def _postfix(self, act: str) -> None:
-        subprocess.run(["postfix", "-c", str(self._config), act], check=True, capture_output=True, text=True, timeout=60)
+        subprocess.run(
+            ["postfix", "-c", str(self._config), act], check=True, capture_output=True, text=True, timeout=60
+        )
 
 
 def free_port() -> int:
