@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,23 @@ from sqlalchemy import inspect
 
 from msgserver.store import migrations
 from msgserver.store.door import StoreError, once
+from msgserver.store.migrations import steps
 from msgserver.store.schema import metadata
 
 
 def test_there_is_one_head():
-    assert len(ScriptDirectory.from_config(migrations.config()).get_heads()) == 1
+    assert ScriptDirectory.from_config(steps.config()).get_heads() == [migrations.HEAD]
+
+
+def test_a_database_that_is_up_to_date_loads_no_alembic(tmp_path):
+    url = f"sqlite:///{tmp_path / 'hub.db'}"
+    with once(url):
+        pass
+    words = (
+        f"import sys; from msgserver.store.door import once\nwith once({url!r}): pass\nprint('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def ours(_thing, name, kind, _reflected, _compared):
