@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-import uuid
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, ClassVar
@@ -210,8 +210,13 @@ class HubService(Service):
 
 
 def new_uid() -> str:
-    """A name for a message that no other has."""
-    return str(uuid.uuid4())
+    """A name for a message that no other has: a UUID that begins with the time (RFC 9562 section 5.7).
+
+    Names made one after the other lie beside each other in the store's index.
+    """
+    digits = f"{time.time_ns() // 1_000_000:012x}7{os.urandom(10).hex()}"
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
 def own_marks(loaded: dict[str, LoadedConnector]) -> frozenset[str]:

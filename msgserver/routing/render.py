@@ -17,8 +17,8 @@ _SHORT = 2_000  # characters; a connector that carries at most this many carries
 
 
 def ref_of(claimed: Claimed) -> str:
-    """The delivery's name on every wire: ``d`` and its id, and a piece of the message's uid."""
-    return f"d{claimed.id}.{claimed.message_uid.replace('-', '')[:12]}"
+    """The delivery's name on every wire: ``d`` and its id, and the last group of the message's uid, which is random."""
+    return f"d{claimed.id}.{claimed.message_uid[-12:]}"
 
 
 def delivery_of(ref: str) -> int | None:

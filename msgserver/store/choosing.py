@@ -81,7 +81,7 @@ _REFERENCES = bulk.Statement(
       UNION ALL
       SELECT r.i, r.place, d.ticket_id, d.message_id
         FROM r JOIN msg_delivery_status d ON d.id = r.delivery_id
-        JOIN msg_log m ON m.id = d.message_id AND substr(replace(m.uid, '-', ''), 1, 12) = r.uid
+        JOIN msg_log m ON m.id = d.message_id AND substr(m.uid, 25) = r.uid
     )
     SELECT i, place, ticket_id FROM found WHERE ticket_id IS NOT NULL ORDER BY i, place, id DESC
     """,
@@ -237,6 +237,6 @@ def _answered(
 
 
 def our_ref(reference: str) -> tuple[int | None, str | None]:
-    """The delivery, and the beginning of its message's uid, out of a reference that we gave (maybe with "@host")."""
+    """The delivery, and the end of its message's uid, out of a reference that we gave (maybe with "@host")."""
     found = _OUR_REF.match(reference)
     return (int(found.group(1)), found.group(2)) if found else (None, None)

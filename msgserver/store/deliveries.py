@@ -161,7 +161,7 @@ _NAMED = bulk.Statement(
           ON p.wire_id = r.wire_id AND (p.connector = r.connector OR r.wire_id LIKE '%@%')
       UNION ALL
       SELECT r.i, d.id, d.attempt, r.part, 0 FROM r JOIN msg_delivery_status d ON d.id = r.delivery_id
-        JOIN msg_log m ON m.id = d.message_id AND substr(replace(m.uid, '-', ''), 1, 12) = r.uid
+        JOIN msg_log m ON m.id = d.message_id AND substr(m.uid, 25) = r.uid
     )
     SELECT i, delivery_id, attempt, part FROM named ORDER BY i, place DESC
     """,
