@@ -141,6 +141,7 @@ class StrictRequest(Request):
     """A request that leaves the form in its body to whoever wants it (the stock parsing costs 43 % of the CPU)."""
 
     channel: Channel
+    seen_from = ""  # who calls a mounted resource: behind trusted proxies, what they saw
     defaultContentType: bytes | None = None
 
     def handleContentChunk(self, data: bytes) -> None:

@@ -278,6 +278,7 @@ class Doorman:
             request.setHeader(header, value)
         request.setHeader("Content-Security-Policy", "default-src 'none'")
         request.defaultContentType = b"text/plain; charset=utf-8"
+        request.seen_from = self._peer(request, {"x-forwarded-for": request.getHeader("x-forwarded-for") or ""})
         request.prepath = [b"in", name.encode()]
         request.postpath = [unquote_to_bytes(part) for part in request.path.split(b"/")[3:]]
         try:
