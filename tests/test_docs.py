@@ -193,9 +193,9 @@ def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> configuration.Con
     text = uncommented()
     for name in re.findall(r'file = "([^"]+)"', text):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("secret\n")
+        (tmp_path / name).write_text("a-secret-word\n")
     for name in re.findall(r'env = "([^"]+)"', text):
-        monkeypatch.setenv(name, "secret")
+        monkeypatch.setenv(name, "a-secret-word")
     path = tmp_path / "msgserver.toml"
     path.write_text(text)
     monkeypatch.chdir(tmp_path)
