@@ -12,10 +12,10 @@ from twisted.internet.task import deferLater
 
 from msgserver.connector import TemporaryFailure
 from msgserver.message import Address, Arrival, Part, Report, ReportState
-from msgserver.records import HUB, DeliveryState, Draft, Rule, Settlement
+from msgserver.records import HUB, DeliveryState, Draft, EntityKind, Rule, Settlement
 from msgserver.routing import reader as reading
 from msgserver.routing import recorder
-from msgserver.store import deliveries, journal, rules
+from msgserver.store import deliveries, journal, people, rules, subscriptions
 from msgserver.store.door import Busy, DiskFull, StoreError
 from msgserver.workers.pool import WorkersUnavailable
 from tests.routing.conftest import ANA, SIGNER, WayIn, journal_row_of
@@ -420,6 +420,20 @@ async def test_a_bounce_is_a_report_on_what_was_sent(way_in: WayIn):
     assert "no such person" in reason
     assert await way_in.rows("SELECT outcome FROM msg_raw WHERE wire_id = 'b'") == [("report",)]
     assert await way_in.rows("SELECT count(*) FROM msg_log WHERE direction = 'in'") == [(1,)]
+
+
+@pytest.mark.parametrize(("mark", "copies"), [("", 1), ("hub.example", 0), ("another.example", 0)])
+@async_test
+async def test_what_a_hub_copied_is_copied_to_nobody_again(way_in: WayIn, mark, copies):
+    rule = Rule(id=0, name="Water", position=0, words=("water",), resource="incident")
+    await way_in.store.write(rules.create_rule, HUB, rule, 1.0)
+    bo = await way_in.store.write(people.create_entity, HUB, "bo", EntityKind.PERSON, "Bo", 1.0)
+    await way_in.store.write(people.add_contact, HUB, bo.id, Address("mailto", "bo@example.org"), 1.0)
+    await way_in.store.write(subscriptions.subscribe, HUB, bo.id, "incident", "", 1.0)
+    await way_in.router.accept("mail", mail(1, "water", **({"X_Msgserver_Loop": mark} if mark else {})))
+    await way_in.read()
+    assert await way_in.rows("SELECT count(*) FROM msg_tag") == [(1,)]
+    assert await way_in.rows("SELECT count(*) FROM msg_delivery_status") == [(copies,)]
 
 
 @async_test
