@@ -149,7 +149,13 @@ def test_no_page_is_wider_than_a_phone(hub: HubProcess, browser: object, swaks: 
         "/channels",
         "/messages/new",
         "/trace/1",
+        "/users",
+        "/me",
     ):
         page.goto(hub.url + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        for menu in page.locator("details.menu > summary:visible").all():
+            menu.click()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+            page.keyboard.press("Escape")
     context.close()
