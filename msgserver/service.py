@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python import usage
@@ -149,7 +150,10 @@ class HubService(Service):
         for connector in self.connectors.values():
             connector.privilegedStartService()  # type: ignore[no-untyped-call]
         if self._web is not None:
-            self._web.privilegedStartService()
+            try:
+                self._web.privilegedStartService()
+            except CannotListenError as error:
+                raise SystemExit(f"msgserver: [web] listen: {error}") from None
 
     def startService(self) -> None:
         """Open the store now, the rest as soon as the reactor runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -309,6 +310,17 @@ def test_a_connector_that_cannot_be_built_is_named(houses: Houses, pigeons):
 def test_a_wrong_configuration_is_said_with_its_place(houses: Houses):
     with pytest.raises(SystemExit, match=r"\[connector.loop\].*ecko"):
         houses.make('[connector.loop]\ntype = "loopback"\necko = true\n')
+
+
+def test_a_port_that_is_taken_is_said(houses: Houses, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        monkeypatch.setattr("tests.test_service.CONFIG", CONFIG.replace("web = false", "web = true"))
+        hub = houses.make(f'{LOOP}[web]\nlisten = "{where}"\n')
+        with pytest.raises(SystemExit, match=r"\[web\] listen: .*in use"):
+            hub.privilegedStartService()
 
 
 @async_test
