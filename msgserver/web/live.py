@@ -15,9 +15,10 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.logger import Logger
 from twisted.web.iweb import IRequest
+from zope.interface import implementer
 
 from msgserver.store import logins, tickets, visible
 from msgserver.web.ask import Answer, Ask, Refusal, Tx
@@ -32,17 +33,43 @@ RECENT = 200  # rings remembered, for a page that was written just before its st
 LIFE = 3600.0  # then the browser comes again, and is asked again who it is
 
 
-class Stream(msgspec.Struct, frozen=True, eq=False):
-    """One open page that listens."""
+@implementer(IPushProducer)
+class Stream:
+    """One open page that listens. What a page that does not read would be told is not kept: it is told once later."""
 
-    user_id: int
-    session_key: str
-    request: Any
-    until: float
+    def __init__(self, user_id: int, session_key: str, request: Any, until: float) -> None:
+        self.user_id = user_id
+        self.session_key = session_key
+        self.request = request
+        self.until = until
+        self._full = self._missed = False
+        request.registerProducer(self, True)
 
     def write(self, text: str) -> None:
-        """Put something on the line."""
-        self.request.write(text.encode())
+        """Put something on the line, if it takes it."""
+        if self._full:
+            self._missed = True
+        else:
+            self.request.write(text.encode())
+
+    def end(self) -> None:
+        """Close the line."""
+        self.request.unregisterProducer()
+        self.request.finish()
+
+    def pauseProducing(self) -> None:
+        """The far side does not read."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """It reads again: say that something changed."""
+        self._full = False
+        if self._missed:
+            self._missed = False
+            self.write('event: changed\ndata: {"tickets":[],"channels":true}\n\n')
+
+    def stopProducing(self) -> None:
+        """The line is gone; whoever keeps the streams hears of it from the request."""
 
 
 class Streams:
@@ -160,7 +187,7 @@ class Streams:
 
     def _end(self, stream: Stream) -> None:
         self._streams.discard(stream)
-        stream.request.finish()
+        stream.end()
 
     def revoke(self, session_key: str) -> None:
         """End the streams of a session that is no more."""

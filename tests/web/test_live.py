@@ -142,3 +142,17 @@ def test_a_page_that_closed_is_forgotten(web: Web) -> None:
 def test_a_stranger_gets_no_stream(web: Web) -> None:
     _channel, transport = web.browser().send("GET", "/events", raw=True)
     assert transport.value().startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_page_that_does_not_read_fills_nothing(web: Web) -> None:
+    line = listen(web.signed_in("ana"))
+    line.producer.pauseProducing()
+    for n in range(50):
+        web.bus.ring("ticket", [n])
+        web.clock.advance(1)
+    assert line.value() == b""
+    line.producer.resumeProducing()
+    assert heard(line) == [{"tickets": [], "channels": True}]
+    web.bus.ring("ticket", [7])
+    web.clock.advance(1)
+    assert heard(line)[1:] == [{"tickets": [7], "channels": False}]
