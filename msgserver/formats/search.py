@@ -29,6 +29,7 @@ from msgserver.formats.tokens import MOST, fold, tokens
 from msgserver.records import Direction, Priority
 
 __all__ = [
+    "KEYWORD",
     "Query",
     "Searchable",
     "Tree",
@@ -40,6 +41,9 @@ __all__ = [
     "personal",
     "spellings",
 ]
+
+
+KEYWORD = "tag"  # the resource type of plain keywords: their record is the word itself, there is no row for it
 
 
 class Searchable(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,13 +141,21 @@ def _named(name: str, tag: Sequence[str]) -> bool:
     return record in written or (code != "" and code in written) or (folded != "" and folded in {tag_folded, record})
 
 
+def _tag_named(name: str, tag: Sequence[str]) -> bool:
+    *written, folded = spellings(name)
+    resource, record, tag_folded, code = tag
+    if resource in written or (resource == KEYWORD and record in {*written, folded} - {""}):
+        return True
+    return (code != "" and code in written) or (folded != "" and folded == tag_folded)
+
+
 def _term_holds(key: str, value: str, message: Searchable) -> bool:
     if key == "is":
         return _flag_holds(value, message)
     if key == "has":
         return message.attachments
     if key == "tag":
-        return any(tag[0] in spellings(value)[:-1] or _named(value, tag[1:]) for tag in message.tags)
+        return any(_tag_named(value, tag) for tag in message.tags)
     if key == "channel":
         return any(address.startswith(f"{value}:") for address in (message.sender, *message.recipients))
     if key == "connector":

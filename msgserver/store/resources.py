@@ -6,19 +6,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
+from msgserver.formats.search import KEYWORD
 from msgserver.formats.tokens import fold
 from msgserver.records import Field, ResourceRecord, ResourceType, Viewer
 from msgserver.store import audit, counting, visible
 from msgserver.store.bulk import clean, encode
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.paging import Page, cursor, position, size
-from msgserver.store.schema import msg_log, msg_tag, resource_record, resource_type
-from msgserver.store.search import escape, inbound, unread
+from msgserver.store.schema import resource_record, resource_type
+from msgserver.store.search import escape
 from msgserver.store.upsert import insert_new, put
-
-KEYWORD = "tag"  # the type of plain keywords: their record is the word itself, there is no row for it
 
 BUILT_IN = (
     ResourceType(name="incident", label="Incident", built_in=True),
@@ -241,27 +240,10 @@ def remove_record(tx: Connection, actor: Viewer, uid: str, now: float) -> bool:
 def message_counts(tx: Connection, viewer: Viewer, resource: str, uids: Iterable[str]) -> dict[str, tuple[int, int]]:
     """Of each record, how many messages the viewer has yet to read and how many are read: "3 (12)".
 
-    They are those that ``resource:type/uid is:unread`` and ``... is:read`` list. Records without any are left out.
+    They are those that ``resource:type/uid is:unread`` and ``... is:read`` list. Records without any, and those
+    outside the viewer's scopes, are left out.
     """
-    uids = list(uids)
-    inside = uids if visible.sees_type(viewer, resource) else _granted(viewer, resource, uids)
-    found = counting.unread_read(tx, viewer, resource, inside) if inside else {}
-    outside = [uid for uid in uids if uid not in inside]
-    return found | _counted_now(tx, viewer, resource, outside) if outside else found
-
-
-def _granted(viewer: Viewer, resource: str, uids: list[str]) -> list[str]:
+    if visible.sees_type(viewer, resource):
+        return counting.unread_read(tx, viewer, resource, uids)
     granted = {grant.record for grant in viewer.grants if grant.resource == resource}
-    return [uid for uid in uids if uid in granted]
-
-
-def _counted_now(tx: Connection, viewer: Viewer, resource: str, uids: list[str]) -> dict[str, tuple[int, int]]:
-    """Of records outside the viewer's scopes: the few messages that are seen for another reason."""
-    fresh = func.sum(case((unread(viewer), 1), else_=0))
-    rows = (
-        select(msg_tag.c.record, func.count().label("held"), fresh.label("fresh"))
-        .join(msg_log, msg_log.c.id == msg_tag.c.message_id)
-        .where(msg_tag.c.resource == resource, msg_tag.c.record.in_(uids), inbound(), visible.messages(viewer))
-        .group_by(msg_tag.c.record)
-    )
-    return {row.record: (int(row.fresh), row.held - int(row.fresh)) for row in tx.execute(rows)}
+    return counting.unread_read(tx, viewer, resource, [uid for uid in uids if uid in granted])

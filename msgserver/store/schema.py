@@ -333,6 +333,12 @@ Index(
     postgresql_where=ticket.c.entity_id.is_(None),
 )
 Index(
+    "ix_ticket_spam",
+    ticket.c.last_at,
+    sqlite_where=text("spam = 1"),
+    postgresql_where=text("spam"),
+)
+Index(
     "ix_ticket_todo",
     ticket.c.priority.desc(),
     ticket.c.last_at,

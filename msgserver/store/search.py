@@ -29,11 +29,12 @@ from sqlalchemy import (
     select,
     table,
     true,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from msgserver.formats.query import All, Any, Moment, Not, Numbered, OfPriority, OfRecord, Term, Tree, Words
-from msgserver.formats.search import marked, spellings
+from msgserver.formats.search import KEYWORD, marked, spellings
 from msgserver.records import Viewer
 from msgserver.store import bulk
 from msgserver.store.paging import database_clock
@@ -271,25 +272,27 @@ def _records_named(name: str) -> ColumnElement[bool]:
     return or_(*ways)
 
 
-def _tags_of_records(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    rows = select(msg_tag.c.message_id).join(
-        resource_record,
-        and_(resource_record.c.resource == msg_tag.c.resource, resource_record.c.uid == msg_tag.c.record),
-    )
-    return msg_log.c.id.in_(rows.where(condition))
+def _of_type(names: Iterable[str]) -> ColumnElement[bool]:
+    """Tagged with a type: in many messages, so each is asked, newest first, until a page is full."""
+    rows = select(msg_tag.c.id).where(msg_tag.c.message_id == msg_log.c.id, msg_tag.c.resource.in_(list(names)))
+    return exists(rows.correlate(msg_log))
 
 
 def _tagged(resource: str, record: str) -> ColumnElement[bool]:
-    rows = select(msg_tag.c.message_id).where(msg_tag.c.resource == resource)
     if not record:
-        return msg_log.c.id.in_(rows)
+        return _of_type([resource])
     names = [name for name in dict.fromkeys(spellings(record)) if name]
-    named = and_(resource_record.c.resource == resource, _records_named(record))
-    return or_(msg_log.c.id.in_(rows.where(msg_tag.c.record.in_(names))), _tags_of_records(named))
+    uids = select(resource_record.c.uid).where(resource_record.c.resource == resource, _records_named(record))
+    rows = select(msg_tag.c.message_id).where(msg_tag.c.resource == resource)
+    return msg_log.c.id.in_(union_all(rows.where(msg_tag.c.record.in_(names)), rows.where(msg_tag.c.record.in_(uids))))
 
 
 def _named_tag(name: str) -> ColumnElement[bool]:
+    """A keyword, a type, or any type's record by code or name."""
     written = spellings(name)
-    names = [word for word in dict.fromkeys(written) if word]
-    rows = select(msg_tag.c.message_id).where(or_(msg_tag.c.resource.in_(written[:-1]), msg_tag.c.record.in_(names)))
-    return or_(msg_log.c.id.in_(rows), _tags_of_records(_records_named(name)))
+    keywords = select(msg_tag.c.message_id).where(
+        msg_tag.c.resource == KEYWORD, msg_tag.c.record.in_([word for word in dict.fromkeys(written) if word])
+    )
+    same = and_(resource_record.c.resource == msg_tag.c.resource, resource_record.c.uid == msg_tag.c.record)
+    of_records = select(msg_tag.c.message_id).join(resource_record, same).where(_records_named(name))
+    return or_(_of_type(written[:-1]), msg_log.c.id.in_(union_all(keywords, of_records)))

@@ -77,7 +77,7 @@ def notes(tx: Connection, viewer: Viewer, ticket_id: int) -> list[Note]:
 
 
 def counts(tx: Connection, viewer: Viewer, *, now: float | None = None) -> dict[str, int]:
-    """How many tickets each view holds, and ``unread``: of those to do, how many have something unread.
+    """How many tickets "todo", "mine", "unassigned" and "spam" hold; "unread": how many to do have something unread.
 
     Each count stops at ``views.COUNTED``.
     """

@@ -37,7 +37,7 @@ from msgserver.store.ticket_rows import rows_of
 WAITING = ("todo", "mine", "unassigned")  # un-actioned, in the order unread first, priority, longest waiting
 VIEWS = (*WAITING, "all", "done", "spam")  # the others: newest first
 COUNTED = 1000  # counts stop here: a person reads "1000 or more" alike
-FEW = 1000  # messages found up to which their tickets are listed, beyond which each ticket is asked for one
+FEW = 400  # messages found up to which their tickets are listed, beyond which each ticket is asked for one
 
 _most = bindparam("most", type_=Integer)
 
@@ -155,7 +155,7 @@ def _holding_an_answer(tx: Connection, tree: Tree, viewer: Viewer, now: float | 
 
 @lru_cache(maxsize=128)
 def _counting(viewer: Viewer) -> Any:
-    conditions = {view: _in_view(view, viewer) for view in VIEWS}
+    conditions = {view: _in_view(view, viewer) for view in (*WAITING, "spam")}
     conditions["unread"] = and_(conditions["todo"], _has_unread(viewer))
     legs: list[Any] = []
     for name, condition in conditions.items():
@@ -165,5 +165,5 @@ def _counting(viewer: Viewer) -> Any:
 
 
 def counts(tx: Connection, viewer: Viewer, now: float | None) -> dict[str, int]:
-    """How many tickets each view holds, up to ``COUNTED``."""
+    """How many tickets each of these views holds, up to ``COUNTED``; "all" and "done" are not for counting."""
     return {row.view: row.held for row in tx.execute(_counting(viewer), {"most": COUNTED, "now": now})}
