@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -199,38 +200,46 @@ class Line(IMAP4Client):
         """
         begun: Deferred[None] = Deferred()
         rung: Deferred[None] = Deferred()
+        outcome: Deferred[None] = Deferred()
 
         def begin(_: bytes) -> None:
             self._idling = True
             self._rest()  # from now on nothing is owed
             _fire(begun)
 
-        def ring() -> None:
+        def end(result: object) -> None:
+            self._idling = False
+            _fire(begun)
             _fire(rung)
+            if isinstance(result, Failure):
+                outcome.errback(result)
+            else:
+                outcome.callback(None)
 
-        before, self.news = self.news, ring
+        before, self.news = self.news, partial(_fire, rung)
         asking = Deferred.fromCoroutine(self.ask(b"IDLE", go_on=begin))
-        asking.addBoth(_also(begun, rung))
+        asking.addBoth(end)
         late = None
         try:
             await begun
-            if not asking.called:
+            if self._idling:
                 late = self._clock.callLater(longest, _fire, rung)
                 await rung
-            if not asking.called:
-                self._expect(self._patience)
+            if self._idling:
                 self._idling = False
+                self._expect(self._patience)
                 self.sendLine(b"DONE")  # type: ignore[no-untyped-call]
+            await outcome
         except CancelledError:
-            asking.addErrback(_forget)
+            outcome.addErrback(lambda _: None)
+            idling = self._idling
             asking.cancel()
+            self._idling = idling  # the server does not know yet
             raise
         finally:
             self.news = before
             if late is not None and late.active():
                 late.cancel()
-        self._idling = False
-        await asking
 
     def goodbye(self) -> None:
         """Log out without waiting for what the server says to it."""
@@ -331,12 +340,12 @@ class Line(IMAP4Client):
             order.heard(response)
 
     def _tagged(self, tag: bytes, rest: bytes) -> None:
-        order = self.tags.pop(tag, None) if tag == self.waiting else None
         code, _, said = rest.partition(b" ")
         code = code.upper()
-        if order is None or code not in (b"OK", b"NO", b"BAD"):
+        if self.waiting is None or tag != self.waiting or code not in (b"OK", b"NO", b"BAD"):
             self.break_off("an answer that belongs to no question")
             return
+        order = self.tags.pop(tag)
         self.waiting = None
         answered, order.defer = order.defer, None
         if answered is not None:
@@ -368,16 +377,3 @@ def _fire(waiting: Deferred[None]) -> None:
 
 def _nothing() -> None:
     """Nobody wants to know."""
-
-
-def _forget(_: object) -> None:
-    """It was given up."""
-
-
-def _also(*waiting: Deferred[None]) -> Callable[[Any], Any]:
-    def fire(result: Any) -> Any:
-        for one in waiting:
-            _fire(one)
-        return result
-
-    return fire
