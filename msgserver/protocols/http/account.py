@@ -75,11 +75,15 @@ class Account(msgspec.Struct, frozen=True):
     # Arrivals
 
     def arrival(self, wire_id: str, sender: str, text: str, **rest: Any) -> Arrival:
-        """A text that came; ``to`` in ``rest`` is the number it was sent to, ``id_from`` what else tells it apart."""
+        """A text that came.
+
+        Among the rest: ``to`` is the number it was sent to; ``time`` is what the gateway says when, which names the
+        text where there is no ``wire_id`` (sender and words alone do not: people say "yes" twice).
+        """
         to = self.address(rest.pop("to", "") or self.sender)
-        id_from = rest.pop("id_from", "")
-        if not wire_id:
-            words = "\x00".join((sender, str(to), text, str(id_from)))
+        time = rest.pop("time", "")
+        if not wire_id and time:
+            words = "\x00".join((sender, str(to), text, time))
             wire_id = "h" + hashlib.sha256(words.encode("utf-8", "replace")).hexdigest()[:40]
         return Arrival(
             wire_id=wire_id,

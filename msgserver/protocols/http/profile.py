@@ -37,6 +37,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     IDEMPOTENT: bool = False  # the gateway itself knows a repeated reference
     Options: type[msgspec.Struct] = NoOptions
     authentic: Callable[..., bool] | None = None
+    signs: Callable[[Any], bool] | None = None  # whether this account's calls are signed; default: where authentic is
     reply: Callable[..., Reply] = _say_nothing
     credit_request: Callable[..., Any] | None = None
     credit: Callable[..., str] | None = None
@@ -44,6 +45,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     together: Callable[..., Hashable] | None = None
     batch_request: Callable[..., Any] | None = None
     batch_outcomes: Callable[..., Any] | None = None
+
+
+def is_signed(profile: Profile, options: Any) -> bool:
+    """Whether an account's calls carry a signature that is checked."""
+    return profile.authentic is not None and (profile.signs is None or profile.signs(options))
 
 
 def names() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from msgserver.protocols.http.profile import load, read_options
+from msgserver.protocols.http.profile import is_signed, load, read_options
 from msgserver.settings import Secret, Url
 
 _SECRET = re.compile(r"[A-Za-z0-9._~-]{12,200}")
@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         """Refuse what cannot work, in words."""
         profile = load(self.profile)
-        read_options(profile, self.options)
+        options = read_options(profile, self.options)
         needs = profile.NEEDS if profile.URL else ("url", *profile.NEEDS)
         missing = [name for name in needs if not getattr(self, name)]
         if missing:
@@ -63,7 +63,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         secret = self.callback_secret
         if secret is not None and not _SECRET.fullmatch(secret.reveal()):
             raise ValueError("callback_secret must be 12 or more letters and digits: it is part of a web address")
-        if self.callback and not (profile.authentic or secret or self.allow_from):
-            raise ValueError(
-                "anybody could call: this gateway does not sign, so set callback_secret or allow_from (or both)"
-            )
+        if self.callback and not (is_signed(profile, options) or secret or self.allow_from):
+            raise ValueError("anybody could call: calls are not signed, so set callback_secret or allow_from (or both)")

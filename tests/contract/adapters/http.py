@@ -103,5 +103,4 @@ class Wire:
 
     def left(self) -> list[Any]:
         # The far side's own time-outs are not ours.
-        ours = [call for call in self.clock.getDelayedCalls() if "HTTPChannel" not in repr(call)]
-        return ours
+        return [call for call in self.clock.getDelayedCalls() if "HTTPChannel" not in repr(call)]

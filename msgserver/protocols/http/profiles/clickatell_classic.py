@@ -85,7 +85,7 @@ def items(account: Account, call: Call) -> list[Arrival | Report]:
             text,
             to=fields.text("to"),
             sent_at=time_of(when),
-            id_from=when,
+            time=when,
             raw=call.body or call.query,
         )
     ]

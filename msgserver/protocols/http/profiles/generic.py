@@ -191,7 +191,7 @@ def items(account: Account, call: Call) -> list[Arrival | Report]:
     when = find(options.in_time)
     wire_id, to = find(options.in_id), find(options.in_to)
     raw = call.body or call.query
-    return [account.arrival(wire_id, sender, text, to=to, sent_at=time_of(when), id_from=(what, when), raw=raw)]
+    return [account.arrival(wire_id, sender, text, to=to, sent_at=time_of(when), time=when, raw=raw)]
 
 
 def _state(options: Options, word: str) -> ReportState | None:

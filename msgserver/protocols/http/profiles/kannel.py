@@ -110,7 +110,7 @@ def items(account: Account, call: Call) -> list[Arrival | Report]:
             part=part,
             raw=content,
             facts=facts,
-            id_from=(when, header.index),
+            time=when and f"{when} {header.index}",
         )
     ]
 

@@ -6,7 +6,8 @@ sent(request) -> {"to", "text"}   what the gateway would read out of the request
 ANSWERS                           [(what it is, Answer, expected type, words or wire id in it)]
 ARRIVALS                          [(what it is, Call, sender, text, wire_id)]
 REPORTS                           [(what it is, Call, state or None, wire_id or ref)]
-SIGNED                            whether the gateway signs; then sign(call) -> Call
+SIGNED                            whether the gateway signs; then sign(call, token=...) -> Call and
+                                      forged(call) -> calls that must be refused
 """
 
 from __future__ import annotations

@@ -25,6 +25,13 @@ def sign(call, url="https://hub.example/in/gateway", token="t0ken"):
     return msgspec.structs.replace(call, headers={**call.headers, "x-twilio-signature": signature})
 
 
+def forged(call):
+    """The signature covers the address; without a callback's address nothing can be checked."""
+    bare = {name: value for name, value in call.headers.items() if "signature" not in name}
+    change = msgspec.structs.replace
+    return [change(call, headers=bare), change(call, path=("other",)), sign(call, url="https://hub.example/in/other")]
+
+
 def call(**fields):
     made = form(MessageSid="SM1", AccountSid="AC0123", **fields)
     return sign(msgspec.structs.replace(made, path=()))
