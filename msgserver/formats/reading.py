@@ -37,6 +37,14 @@ class Bounce(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""  # the far side's own
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """The words of a message as rules and index take them (formats.tokens)."""
+
+    subject: tuple[str, ...]
+    body: tuple[str, ...]
+    fresh: tuple[str, ...]  # of the body without quoted history
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """One mail, read.
 
@@ -67,6 +75,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, ...] = ()  # Content-Language, RFC 3282
     trouble: tuple[str, ...] = ()  # what was repaired, guessed or left out, in words
     complete: bool = True  # False: a limit was met, there is more in the raw bytes
+    terms: Terms | None = None  # None: not cut into words yet
+
+    @property
+    def fresh(self) -> str:
+        """The text without the history quoted in it."""
+        return self.text if self.quoted_from is None else self.text[: self.quoted_from]
 
     @property
     def bounce(self) -> Bounce | None:

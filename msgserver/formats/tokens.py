@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from msgserver.formats.reading import Reading, Terms
+
 MOST = 8_000  # tokens kept of one text; PostgreSQL counts positions up to 16,383
 LONGEST = 64  # characters kept of one token
 _READ = 400_000  # characters looked at
@@ -115,6 +117,12 @@ def tokens(text: str) -> tuple[str, ...]:
     if len(text) > LONGEST and words and len(max(words, key=len)) > LONGEST:
         return tuple([word[:LONGEST] for word in words])
     return tuple(words)
+
+
+def terms(reading: Reading) -> Terms:
+    """The words of what was read."""
+    body = tokens(reading.text)
+    return Terms(tokens(reading.subject), body, body if reading.quoted_from is None else tokens(reading.fresh))
 
 
 def phrase(text: str) -> tuple[tuple[str, ...], bool]:

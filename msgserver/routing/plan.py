@@ -8,7 +8,7 @@ import msgspec
 
 from msgserver.formats.reading import Reading
 from msgserver.formats.search import index_tokens
-from msgserver.formats.tokens import tokens
+from msgserver.formats.tokens import terms, tokens
 from msgserver.message import Address, Arrival
 from msgserver.records import Hints, Plan
 from msgserver.routing.commands import Choice, choice
@@ -70,13 +70,11 @@ def _planned(
     uid: str,
 ) -> Planned:
     arrival = item.arrival
-    fresh = reading.text if reading.quoted_from is None else reading.text[: reading.quoted_from]
-    chosen = Choice.NONE if verdict.robot or sender is None else choice(fresh)
-    subject, body = tokens(reading.subject), tokens(reading.text)
-    new = body if fresh is reading.text else tokens(fresh)
+    chosen = Choice.NONE if verdict.robot or sender is None else choice(reading.fresh)
+    words = reading.terms or terms(reading)
     decision = Decision()
     if chosen is Choice.NONE:
-        decision = parse(Words(subject, new, sender, item.connector), rules)
+        decision = parse(Words(words.subject, words.fresh, sender, item.connector), rules)
     trouble = reading.trouble if verdict.forward else (*reading.trouble, f"copied to nobody: {verdict.why}")
     plan = Plan(
         raw_id=item.raw_id,
@@ -103,7 +101,7 @@ def _planned(
         forward=verdict.forward and chosen is Choice.NONE,
         trust=trust(arrival),
         trouble=trouble,
-        search=_searched(sender, reading.sender_name, arrival.recipients, subject, body),
+        search=_searched(sender, reading.sender_name, arrival.recipients, words.subject, words.body),
         rules_version=rules.version,
     )
     return Planned(plan, chosen)

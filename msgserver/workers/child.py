@@ -16,7 +16,10 @@ import time
 import traceback
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from msgserver.formats.mime import read_mail
+from msgserver.formats.tokens import terms
 from msgserver.workers.frames import Answer, FrameCutter, ReadMail, Ready, Returned, Unreadable, answer, read_question
 
 _IN, _OUT = 0, 1
@@ -38,7 +41,8 @@ class Desk:
         self._limit_time(seconds)
         try:
             if not function:
-                return ReadMail(read_mail(payload))
+                reading = read_mail(payload)
+                return ReadMail(replace(reading, terms=terms(reading)))
             return Returned(self._function(function)(payload))
         except MemoryError:
             return Unreadable("reading it takes more memory than a reader is given")
