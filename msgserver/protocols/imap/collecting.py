@@ -79,7 +79,13 @@ class Collector:
 
     async def _resume(self, folder: str, key: str, selected: wire.Selected) -> Cursor:
         """Where to go on; from the beginning where the UIDs mean other mails than before."""
-        cursor = Cursor.decode(await self._hub.recall(key))
+        try:
+            cursor = Cursor.decode(await self._hub.recall(key))
+        except CancelledError:
+            raise
+        except Exception as error:
+            _log.failure("imap {name}: its place in {folder} was not found", name=self._name, folder=folder)
+            raise NotTaken("the hub cannot say how far it has read, see its log") from error
         went_back = bool(selected.next_uid) and selected.next_uid <= cursor.uid  # restored from a backup
         if cursor.validity == selected.validity and not went_back:
             return cursor
@@ -156,10 +162,11 @@ class Collector:
         large = entry.size > self._settings.largest
         try:
             raw = await wire.content(place.line, entry, head_only=large)
+            if raw is None and await wire.listing(place.line, entry.uid, entry.uid, 1):
+                raise Refused(b"NO it is there, and nothing comes")
         except Refused as no:
-            raise NotTaken(
-                f"the server does not give a mail in {place.folder} (UID {entry.uid}): {no}", _FETCH_AGAIN
-            ) from no
+            where = f"{place.folder} (UID {entry.uid})"
+            raise NotTaken(f"the server does not give a mail in {where}: {no}", _FETCH_AGAIN) from no
         if raw is None:
             self._tries.pop(attempt, None)
             return None, False

@@ -61,6 +61,7 @@ class MailboxConnector(Service):
         self._later = BackOff(5.0, 120.0, chance)  # the hub, a mail that is not handed out
         self._collector = Collector(name, settings, hub, lambda: bool(self.running))
         self._line: Line | None = None
+        self._trouble = ""  # why there is no line, while there is none
         self._living: Deferred[None] | None = None
         self._resting = False  # nothing is under way that had better be ended first
 
@@ -114,18 +115,20 @@ class MailboxConnector(Service):
                 if trouble.unknown:
                     self.log.failure("imap {name}: an error of its own", name=self.name)
             seconds = (self._seldom if trouble.settled else self._soon).next()
+            self._trouble = trouble.words
             self._say(False, f"{trouble.words}: retry in {seconds:.0f} s")
             await self._nap(seconds)
 
     async def _one_session(self) -> None:
         """Connect, log in, and collect until the line ends."""
-        self._say(False, self.status.words if self.status.words.startswith("no line") else "connecting")
+        self._say(False, f"{self._trouble}: trying again" if self._trouble else "connecting")
         line = self._line = await self._open()
         try:
             self._resting = False
             await line.greeted
             abilities = await log_in(line, self._settings, self._context)
             line.news = self._news
+            self._trouble = ""
             while self.running:
                 await self._round(line, abilities)
         finally:

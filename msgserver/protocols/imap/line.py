@@ -37,7 +37,7 @@ class Refused(Exception):
     """The server said NO or BAD; the words are its own, ``code`` what it put in brackets (RFC 5530), if anything."""
 
     def __init__(self, answer: bytes) -> None:
-        super().__init__(in_words(answer) or answer[:3].decode("ascii", "replace"))
+        super().__init__(in_words(answer) or answer[:3].decode("ascii", "replace").strip())
         code = _CODE.match(answer)
         self.code = code[1].upper().decode() if code else ""
 

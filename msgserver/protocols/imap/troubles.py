@@ -38,9 +38,7 @@ def explain(reason: BaseException, name: str, where: str) -> Trouble:
     if isinstance(reason, VerificationError):
         return Trouble(f"the certificate at {where} is for another name: check {table}.tls_name", settled=True)
     if isinstance(reason, SSL.Error):
-        if "wrong version number" in str(reason):
-            return Trouble(f'{where} speaks no TLS from the first byte: {table}.tls = "starttls"?', settled=True)
-        return Trouble(f"{where} has a certificate that is not trusted: check {table}.ca_file", settled=True)
+        return _tls(str(reason), table, where)
     if isinstance(reason, error.DNSLookupError):
         return Trouble(f"the name in {where} leads nowhere: check {table}.connect and the network")
     if isinstance(reason, error.ConnectionRefusedError):
@@ -50,3 +48,11 @@ def explain(reason: BaseException, name: str, where: str) -> Trouble:
     if isinstance(reason, (OSError, error.ConnectError, error.ConnectionClosed)):
         return Trouble(f"no line to {where}: {reason}" if str(reason) else f"no line to {where}")
     return Trouble(f"stopped by an error of its own ({type(reason).__name__}), see the log", unknown=True)
+
+
+def _tls(said: str, table: str, where: str) -> Trouble:
+    if "wrong version number" in said or "record layer failure" in said or "packet length too long" in said:
+        return Trouble(f'{where} speaks no TLS from the first byte: {table}.tls = "starttls"?', settled=True)
+    if "certificate" in said:
+        return Trouble(f"{where} has a certificate that is not trusted: check {table}.ca_file", settled=True)
+    return Trouble(f"no line to {where}: TLS failed there: {said[:200]}")

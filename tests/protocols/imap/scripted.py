@@ -71,12 +71,14 @@ class Host(Protocol):
         for line in lines:
             self.transport.write((line if isinstance(line, bytes) else line.encode()) + b"\r\n")
 
-    def answer(self, verb: str, tag: str, usual: Callable[[], None]) -> None:
+    def answer(self, verb: str, tag: str, usual: Callable[[], None]) -> bool:
+        """Do the usual, or what the mood says; whether it was the usual."""
         mood = self.road.moods.get(verb)
         if mood is None:
             usual()
         else:
             mood(self, tag)
+        return mood is None
 
     def dataReceived(self, data: bytes) -> None:
         self._buffer += data
@@ -101,12 +103,13 @@ class Host(Protocol):
             second, _, words = words.partition(" ")
             verb = f"UID {second}"
         usual = getattr(self, "do_" + verb.replace(" ", "_"), None)
-        self.answer(verb, tag, lambda: usual(words) if usual else None)
-        if verb not in self.road.moods and verb != "IDLE":
-            self.say(f"{tag} OK {verb} done")
-        if verb == "IDLE" and verb not in self.road.moods:
+        if not self.answer(verb, tag, lambda: usual(words) if usual else None):
+            return
+        if verb == "IDLE":
             self.idling = tag
             self.say("+ idling")
+        else:
+            self.say(f"{tag} OK {verb} done")
 
     def do_CAPABILITY(self, words: str) -> None:
         self.say(f"* CAPABILITY {self.road.abilities}")

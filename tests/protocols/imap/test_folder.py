@@ -92,7 +92,10 @@ def test_a_mail_is_named_by_its_octets() -> None:
 @pytest.mark.parametrize(
     ("head", "found"),
     [
-        (b"Delivered-To: help+42@Hub.example\r\nTo: x@y.example\r\n\r\nDelivered-To: b@c.example", "help+42@hub.example"),
+        (
+            b"Delivered-To: help+42@Hub.example\r\nTo: x@y.example\r\n\r\nDelivered-To: b@c.example",
+            "help+42@hub.example",
+        ),
         (b"To: x@y.example\r\n\r\nDelivered-To: b@c.example\r\n", ""),
         (b"Delivered-To: <a@b.example>\nX-Original-To: A@b.example\n\n", "a@b.example"),
         (b"Delivered-To: not an address\r\n\r\n", ""),
