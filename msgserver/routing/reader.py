@@ -109,6 +109,7 @@ class Reader:
         self._idle: list[Deferred[None]] = []
         self._sweeping: Any = None
         self._fetching = False
+        self._turning = False  # from journal to memory: nothing is begun until what came between is in its place
         self._stopped = False
 
     # --- what accept asks ----------
@@ -186,7 +187,7 @@ class Reader:
             while not self._stopped:
                 if not behind and any(self._behind.values()):
                     behind, after = True, 0  # memory became too small meanwhile: what is fresh counts too
-                if len(self._known) >= MOST_ROWS // 2 or self._bytes > MOST_BYTES // 2:
+                if not self._turning and (len(self._known) >= MOST_ROWS // 2 or self._bytes > MOST_BYTES // 2):
                     await deferLater(self._reactor, 0.05)
                     continue
                 page: Sequence[Raw] = await self._store.read(journal.unread, after, PAGE)
@@ -194,6 +195,7 @@ class Reader:
                 if was_behind:
                     # What is journalled from here on comes through memory; what was meanwhile, by one more look.
                     self._behind = {False: False, True: False}
+                    self._turning = not self._turning  # twice in a row: memory is too small again, so read first
                 for raw in page:
                     if behind or raw.received_at < self._reactor.seconds() - SETTLED:
                         await self._take_up(raw)
@@ -205,7 +207,7 @@ class Reader:
         except Exception:
             self.log.failure("the journal could not be looked through; trying again")
         finally:
-            self._fetching = False
+            self._fetching = self._turning = False
             self._fetch_soon(1.0 if any(self._behind.values()) else SWEEP)
             self._finished()
 
@@ -229,7 +231,13 @@ class Reader:
         self._known[item.raw_id] = (mail, size)
         self._unread[mail] += 1
         self._bytes += size
-        (self._mails if mail else self._texts).append(item)
+        queue = self._mails if mail else self._texts
+        queue.append(item)
+        place = len(queue) - 1
+        while place and queue[place - 1].raw_id > item.raw_id:  # out of the journal, while later ones came by memory
+            place -= 1
+        if place < len(queue) - 1:
+            queue.insert(place, queue.pop())
 
     def _go_on_soon(self) -> None:
         """Read what has gathered in a moment; many at once cost little more than one, and nobody waits for it."""
@@ -239,7 +247,7 @@ class Reader:
 
     def _go_on(self) -> None:
         self._rung = False
-        if self._stopped:
+        if self._stopped or self._turning:
             return
         if self._texts and not self._reading_texts:
             self._reading_texts = True

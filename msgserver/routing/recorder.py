@@ -226,7 +226,8 @@ class Recorder:
         assert part is not None
         sender = str(item.arrival.sender) if item.arrival.sender is not None else ""
         pieces = {part.index: item}
-        for raw in await self._store.read(journal.parts, item.connector, sender, part.reference):
+        waiting = await self._store.read(journal.parts, item.connector, sender, part.reference)
+        for raw in waiting:
             other = journalled(raw, raw.raw)
             # What came later finds this one when it is read, so that the last one joins them.
             if raw.id < item.raw_id and other.arrival.part is not None and other.arrival.part.total == part.total:

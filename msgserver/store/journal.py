@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, exists, func, literal_column, select, update
+from sqlalchemy import Connection, and_, exists, func, literal_column, select, true, update
 
 from msgserver.message import Accepted, Address, Part
 from msgserver.records import JournalRow, Outcome, Raw, RawState, Viewer
@@ -144,10 +144,14 @@ def _belongs(envelope: str, sender: str, reference: str) -> bool:
 
 
 def mark(tx: Connection, raw_id: int, outcome: Outcome, outcome_id: int | None, at: float) -> None:
-    """An arrival was read and became something that ``record`` does not write: a form, a report, a part."""
+    """An arrival was read and became something that ``record`` does not write: a form, a report, a part.
+
+    A part that already belongs to a message still does after it was read once more.
+    """
+    fresh = msg_raw.c.outcome_id.is_(None) if outcome_id is None else true()
     tx.execute(
         update(msg_raw)
-        .where(msg_raw.c.id == raw_id)
+        .where(msg_raw.c.id == raw_id, fresh)
         .values(state=RawState.READ, outcome=outcome, outcome_id=outcome_id, read_at=at, reason="")
     )
 

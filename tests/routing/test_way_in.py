@@ -12,9 +12,10 @@ from twisted.internet.task import deferLater
 
 from msgserver.connector import TemporaryFailure
 from msgserver.message import Address, Arrival, Part, Report, ReportState
-from msgserver.records import HUB, DeliveryState, Draft, EntityKind, Rule, Settlement
+from msgserver.records import HUB, DeliveryState, Draft, EntityKind, Raw, Rule, Settlement
 from msgserver.routing import reader as reading
 from msgserver.routing import recorder
+from msgserver.routing.journalling import journalled
 from msgserver.store import deliveries, journal, people, rules, subscriptions
 from msgserver.store.door import Busy, DiskFull, StoreError
 from msgserver.workers.pool import WorkersUnavailable
@@ -195,6 +196,31 @@ async def test_what_was_received_and_not_read_is_read_at_the_start(store, tmp_pa
     bodies = [body for (body,) in await way.rows("SELECT body FROM msg_log ORDER BY id")]
     assert bodies == [*(f"text {n}" for n in range(200)), "the newest"]
     await way.reader.stop()
+
+
+@async_test
+async def test_the_order_is_kept_while_the_reader_turns_from_the_journal_to_memory(store, tmp_path):
+    for n in range(70):
+        await store.batch(journal.journal, journal_row_of(n))
+    way = WayIn(store, tmp_path)
+    way.reader.start()
+    for n in range(100):
+        await way.router.accept("modem1", text(f"new{n}", f"new {n}"))
+    await way.read()
+    bodies = [body for (body,) in await way.rows("SELECT body FROM msg_log ORDER BY id")]
+    assert bodies == [*(f"text {n}" for n in range(70)), *(f"new {n}" for n in range(100))]
+    await way.reader.stop()
+
+
+@async_test
+async def test_a_part_that_is_read_twice_stays_where_it_is(way_in: WayIn):
+    for index in (1, 2):
+        await way_in.router.accept("modem1", text(index, f"{index}", part=Part("r", index, 2)))
+    await way_in.read()
+    ((envelope,),) = await way_in.rows("SELECT envelope FROM msg_raw WHERE wire_id = 'w1'")
+    raw = Raw(id=1, connector="modem1", wire_id="w1", envelope=envelope.encode(), raw=b"", blob="", received_at=1.0)
+    await way_in.recorder.record([(journalled(raw, b""), None)])
+    assert await way_in.rows("SELECT outcome, outcome_id FROM msg_raw ORDER BY id") == [("part", 1), ("message", 1)]
 
 
 @async_test
