@@ -166,7 +166,6 @@ class Webhook(Resource):
             return _said(request, _later(_LATER))
         answering = Deferred.fromCoroutine(self._answer(request, _call(request, method, body)))
         self._under_way.add(answering)
-        answering.addErrback(_was_cancelled)
         answering.addBoth(lambda _: self._under_way.discard(answering))
         return NOT_DONE_YET
 
@@ -177,6 +176,8 @@ class Webhook(Resource):
             reply = await self._take(call)
         except Refused as refused:
             reply = _words(refused.status, str(refused))
+        except CancelledError:
+            reply = _later(_LATER)
         except TemporaryFailure as failure:
             reply = _later(failure.retry_after or _LATER)
         except Exception:
@@ -187,13 +188,9 @@ class Webhook(Resource):
             request.finish()
 
     def let_go(self) -> None:
-        """Forget the calls under way: they get no answer and are made again."""
+        """Forget the calls under way: they are told to come again."""
         for answering in list(self._under_way):
             answering.cancel()
-
-
-def _was_cancelled(failure: Any) -> None:
-    failure.trap(CancelledError)
 
 
 def _call(request: Any, method: str, body: bytes) -> Call:
