@@ -30,14 +30,15 @@ def settlement(
     if isinstance(outcome, Receipt):
         return change(ended, state=DeliveryState.SENT, wire_ids=outcome.wire_ids, reason=outcome.words[:_LONGEST])
     reason = (str(outcome) or type(outcome).__name__)[:_LONGEST]
+    scheme = claimed.address.partition(":")[0]
     if isinstance(outcome, NotConnected):
         return change(ended, reason=reason, uses_attempt=False, next_attempt=now)
     if isinstance(outcome, PermanentFailure):
         return change(ended, state=DeliveryState.FAILED, reason=reason, bad_address=outcome.bad_address)
     if isinstance(outcome, Unknown):
-        again = now + retry.REPEAT_UNKNOWN if limits.repeat_unknown else None
+        wait = retry.wait_to_repeat(scheme, claimed.attempt, chance) if limits.repeat_unknown else None
+        again = now + wait if wait is not None else None
         return change(ended, state=DeliveryState.UNKNOWN, reason=reason, next_attempt=again)
-    scheme = claimed.address.partition(":")[0]
     wish = outcome.retry_after if isinstance(outcome, TemporaryFailure) else None
     wait = retry.wait_after(scheme, claimed.attempt, chance, wish)
     if not isinstance(outcome, TemporaryFailure):

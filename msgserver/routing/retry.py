@@ -14,7 +14,8 @@ _MAIL = (*_FIRST, 2 * HOUR, 4 * HOUR)
 _MAIL_LIFE = 48 * HOUR
 _OTHER_LIFE = 24 * HOUR
 JITTER = 0.2  # a wait is at most this much shorter or longer
-REPEAT_UNKNOWN = 60.0  # seconds until an unknown send is repeated where that is harmless
+REPEAT_UNKNOWN = 60.0  # seconds, at least, until an unknown send is repeated where that is harmless
+MOST_REPEATS = 5  # of one delivery; then an unknown one waits for a person
 MOST_MISTAKES = 10  # attempts that ended in an error of our own
 
 
@@ -48,6 +49,17 @@ def wait_after(scheme: str, attempt: int, chance: float, wish: float | None = No
     if wish is not None and wish > wait:
         wait = min(wish, 4 * HOUR)
     return wait * (1 - JITTER + 2 * JITTER * chance)
+
+
+def wait_to_repeat(scheme: str, attempt: int, chance: float) -> float | None:
+    """How long an unknown send waits until it is repeated; None: a person shall decide.
+
+    The far side may have taken every one of them: so few, further and further apart.
+    """
+    if attempt > MOST_REPEATS:
+        return None
+    wait = wait_after(scheme, attempt, chance)
+    return None if wait is None else max(wait, REPEAT_UNKNOWN)
 
 
 def life(scheme: str) -> float:

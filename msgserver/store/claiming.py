@@ -21,6 +21,7 @@ from msgserver.store import blobs, bulk
 from msgserver.store.groups import place
 from msgserver.store.schema import msg_attachment, msg_delivery_event
 
+_LOST = "the file of an attachment is missing: “msgserver fsck” names it; bring it back from a backup, then send again"
 LEASE = 300.0  # seconds; a claim older than that was lost, whatever its node says
 
 _DUE = bulk.Statement(
@@ -123,11 +124,15 @@ def claim(tx: Connection, connector: str, node: str, limit: int, now: float) -> 
     due = [_Due(*row) for row in _DUE.fetch(tx, connector=connector, now=now, limit=limit)]
     if not due:
         return []
+    verdicts = [_verdict(one, now) for one in due]
+    carrying = [one.message_id for one, (state, _, _) in zip(due, verdicts, strict=True) if state == "claimed"]
+    attachments, lost = _attachments(tx, carrying if any(one.attached for one in due) else ())
     taken: list[_Due] = []
     changes: list[bulk.Row] = []
     events: list[bulk.Row] = []
-    for one in due:
-        state, reason, wait = _verdict(one, now)
+    for one, (state, reason, wait) in zip(due, verdicts, strict=True):
+        if state == "claimed" and one.message_id in lost:
+            state, reason = "failed", _LOST
         if state == "claimed":
             taken.append(one)
             changes.append((one.id, state, one.attempt + 1, node, "", now + LEASE, None, now))
@@ -137,7 +142,6 @@ def claim(tx: Connection, connector: str, node: str, limit: int, now: float) -> 
                 events.append((one.id, now, one.attempt, state, reason, node))
     _TAKE.run(tx, sorted(changes, key=lambda row: row[0]))
     bulk.insert_rows(tx, msg_delivery_event, _EVENT, events)
-    attachments = _attachments(tx, [one.message_id for one in taken if one.attached])
     return [_claimed(one, connector, attachments.get(one.message_id, ())) for one in taken]
 
 
@@ -207,16 +211,22 @@ def _claimed(one: _Due, connector: str, attachments: Sequence[Attachment]) -> Cl
     )
 
 
-def _attachments(tx: Connection, message_ids: Sequence[int]) -> dict[int, list[Attachment]]:
+def _attachments(tx: Connection, message_ids: Sequence[int]) -> tuple[dict[int, list[Attachment]], set[int]]:
+    """The attachments of messages, and the messages of which one is lost."""
     found: dict[int, list[Attachment]] = {}
+    lost: set[int] = set()
     if not message_ids:
-        return found
+        return found, lost
     rows = select(msg_attachment).where(msg_attachment.c.message_id.in_(set(message_ids))).order_by(msg_attachment.c.id)
     for row in tx.execute(rows):
-        content = blobs.get(blobs.folder(tx), row.blob) if row.blob else bytes(row.content)
+        try:
+            content = blobs.get(blobs.folder(tx), row.blob) if row.blob else bytes(row.content)
+        except FileNotFoundError:
+            lost.add(row.message_id)
+            continue
         one = Attachment(row.name, row.media_type, content, row.content_id, row.inline)
         found.setdefault(row.message_id, []).append(one)
-    return found
+    return found, lost
 
 
 _EACH_PRIORITY = " UNION ALL ".join(

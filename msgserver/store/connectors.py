@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Subquery, delete, func, select, update
+from sqlalchemy import Connection, Subquery, delete, func, or_, select, update
 
 from msgserver.records import ConnectorRow, Viewer
-from msgserver.store import audit
+from msgserver.store import audit, sweeping
 from msgserver.store.schema import connector_state, connector_status, msg_delivery_status, node
 from msgserver.store.upsert import put
 
@@ -131,19 +131,30 @@ def remove(tx: Connection, actor: Viewer, name: str, now: float) -> bool:
     return True
 
 
+FORGOTTEN = 24 * 3600.0  # seconds after which a connector that no process speaks of counts as gone
+
+
+def retire(tx: Connection, node_name: str, configured: Collection[str], now: float) -> list[str]:
+    """Give nothing more to connectors that are gone, and hand over what waits for them; returns their names.
+
+    Gone is what this node ran and its configuration no longer names, and whatever no process has spoken of for a day.
+    Their rows stay, with no schemes; one that comes back writes them anew.
+    """
+    row = connector_status.c
+    unspoken = or_(row.node == node_name, row.seen_at < now - FORGOTTEN)
+    found = tx.scalars(select(row.name).where(row.schemes != "[]", row.name.not_in(list(configured)), unspoken))
+    gone = sorted(found)
+    for name in gone:
+        words = {"schemes": "[]", "able": False, "words": "no longer configured", "since": now}
+        tx.execute(update(connector_status).where(row.name == name).values(**words))
+    for name in gone:
+        sweeping.hand_over(tx, name, now)
+    return gone
+
+
 # --- nodes ----------
 
 
 def heartbeat(tx: Connection, name: str, started_at: float, now: float) -> None:
     """A process says that it lives."""
     put(tx, node, {"name": name}, {"started_at": started_at, "seen_at": now})
-
-
-def silent_nodes(tx: Connection, since: float) -> list[str]:
-    """Processes that have said nothing since then."""
-    return list(tx.scalars(select(node.c.name).where(node.c.seen_at < since).order_by(node.c.name)))
-
-
-def forget_node(tx: Connection, name: str) -> None:
-    """A process that ended, or whose claims were taken back."""
-    tx.execute(delete(node).where(node.c.name == name))

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from msgserver.records import DeliveryState, Viewer
 from msgserver.store import audit, bulk
 from msgserver.store.edits import Refused
-from msgserver.store.fanout import lanes
+from msgserver.store.fanout import lanes, serving
 
 SILENCE = 60.0  # seconds without a heartbeat after which a node is dead
 REPORTS_KEPT = 24 * 3600.0
@@ -66,8 +66,11 @@ def heartbeat(tx: Connection, node: str, now: float) -> int:
 
 
 def sweep_unknown(tx: Connection, connectors_that_repeat: list[str], now: float) -> int:
-    """Unknown sends of connectors whose far sides know a repeat as one are sent again when their time comes."""
-    where = "state = 'unknown' AND connector = :connector AND (next_attempt IS NULL OR next_attempt <= :now)"
+    """Unknown sends of connectors whose far sides know a repeat as one are sent again when their time comes.
+
+    One that has no time waits for a person.
+    """
+    where = "state = 'unknown' AND connector = :connector AND next_attempt <= :now"
     words = "sent again: the far side knows a repeat as one"
     return sum(
         _all(tx, where, "pending", words, ", next_attempt = :now", connector=name, now=now)
@@ -109,19 +112,32 @@ def release(tx: Connection, now: float) -> int:
     )
 
 
+def hand_over(tx: Connection, connector: str, now: float) -> int:
+    """A connector is gone: what waits for it goes to the one that serves its address now, or is held; how many."""
+    served = sorted((scheme, name) for scheme, name in lanes(tx).items() if name != connector)
+    where = "state = 'pending' AND connector = :gone AND address LIKE :scheme"
+    words = f"connector {connector} is no longer configured"
+    change = ", next_attempt = :now, connector = CAST(:connector AS text)"
+    moved = sum(
+        _all(tx, where, "pending", words, change, gone=connector, scheme=f"{scheme}:%", connector=name, now=now)
+        for scheme, name in served
+    )
+    left = "state = 'pending' AND connector = :gone AND alert_id IS NULL"
+    return moved + _all(tx, left, "held", words, ", connector = ''", gone=connector, now=now)
+
+
 # --- by hand ----------
 
 
 class _Row(msgspec.Struct):
     state: DeliveryState
-    attempt: int
-    message_id: int
     address: str
+    connector: str
 
 
 def _row(tx: Connection, delivery_id: int) -> _Row:
     lock = "" if bulk.is_sqlite(tx) else " FOR UPDATE"
-    query = f"SELECT state, attempt, message_id, address FROM msg_delivery_status WHERE id = :id{lock}"  # noqa: S608
+    query = f"SELECT state, address, connector FROM msg_delivery_status WHERE id = :id{lock}"  # noqa: S608
     row = tx.execute(text(query), {"id": delivery_id}).one_or_none()
     if row is None:
         raise Refused(f"there is no delivery {delivery_id}")
@@ -131,23 +147,28 @@ def _row(tx: Connection, delivery_id: int) -> _Row:
 def retry(tx: Connection, actor: Viewer, delivery_id: int, now: float) -> int:
     """Send it again now. What had ended stays as it is in the log, and a new delivery is made; returns which one.
 
+    It goes by its own connector, or where that is gone by the one that serves the address now.
+
     Raises:
-        Refused: it is on its way or arrived, or the address asked for no more.
+        Refused: it is on its way or arrived, the address asked for no more, or no connector sends there.
     """
     row = _row(tx, delivery_id)
     if row.state in (DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.CLAIMED):
         raise Refused(f"this is {row.state} already: write a new message if it shall go out once more")
     if row.state is DeliveryState.SUPPRESSED:
         raise Refused("this address asked for no more messages: it must ask for them again itself")
+    scheme = row.address.partition(":")[0]
+    connector = row.connector if (row.connector, scheme) in serving(tx) else lanes(tx).get(scheme, "")
+    if not connector:
+        raise Refused(f"no connector sends {scheme}: now: set one up, and what is held goes out by itself")
+    words = f"{actor.name} had it sent again"
     if row.state in (DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.UNKNOWN):
-        words = f"{actor.name} had it sent again"
-        _all(tx, "id = :id", "pending", words, ", next_attempt = :now, not_before = NULL", id=delivery_id, now=now)
+        change = ", next_attempt = :now, not_before = NULL, connector = CAST(:connector AS text)"
+        _all(tx, "id = :id", "pending", words, change, id=delivery_id, connector=connector, now=now)
         again = delivery_id
     else:
         [again] = bulk.take_ids(tx, "msg_delivery_status", 1)
-        tx.execute(
-            text(_AGAIN), {"again": again, "id": delivery_id, "now": now, "why": f"{actor.name} had it sent again"}
-        )
+        tx.execute(text(_AGAIN), {"again": again, "id": delivery_id, "connector": connector, "now": now, "why": words})
     audit.note(tx, actor, "delivery.retry", f"delivery/{delivery_id}", {"again": again}, now)
     return again
 
@@ -157,8 +178,8 @@ _AGAIN = """
       subscription_id, why, connector, state, priority, next_attempt, created_at, changed_at, reason)
     SELECT CAST(:again AS bigint), d.message_id, d.ticket_id, d.address,
       (SELECT max(o.step) + 1 FROM msg_delivery_status o WHERE o.message_id = d.message_id AND o.address = d.address),
-      d.entity_id, d.pe_contact_id, d.alert_id, d.subscription_id, d.why, d.connector, 'pending', d.priority,
-      :now, :now, :now, CAST(:why AS text)
+      d.entity_id, d.pe_contact_id, d.alert_id, d.subscription_id, d.why, CAST(:connector AS text), 'pending',
+      d.priority, :now, :now, :now, CAST(:why AS text)
     FROM msg_delivery_status d WHERE d.id = :id
 """
 

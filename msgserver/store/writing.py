@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, text
 
 from msgserver.formats.search import index
 from msgserver.records import Draft, Recorded, Viewer
-from msgserver.store import bulk, visible
+from msgserver.store import bulk, fanout, visible
 from msgserver.store.choosing import load
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.fanout import LIFETIME, count, serving
@@ -52,7 +52,7 @@ def write_draft(tx: Connection, actor: Viewer, draft: Draft, lanes: dict[str, st
     Args:
         actor: who writes; the hub itself has no author's name.
         draft: without ``to`` and ``entities`` it goes to whom the question came from.
-        lanes: scheme to connector, where nothing better is known.
+        lanes: scheme to connector, as this process has them; what it does not run itself is asked of the others.
         now: POSIX seconds.
 
     Raises:
@@ -70,6 +70,7 @@ def write_draft(tx: Connection, actor: Viewer, draft: Draft, lanes: dict[str, st
     where = _where(tx, actor, draft)
     question = _question(tx, draft, where) if where is not None else None
     addresses = _addresses(draft, where, question)
+    lanes = {**fanout.lanes(tx), **lanes}
     [message_id] = bulk.take_ids(tx, "msg_log", 1)
     if where is None:
         where = _open(tx, actor, draft, addresses, message_id, now)

@@ -168,6 +168,11 @@ def test_jitter_is_at_most_a_fifth(attempt, chance):
         assert 0.799 * middle <= wait <= 1.201 * middle
 
 
+def test_what_may_have_arrived_is_repeated_a_few_times_only_ever_later():
+    assert [retry.wait_to_repeat("mailto", attempt, 0.5) for attempt in range(1, 7)] == [60, 60, 300, 900, 3600, None]
+    assert retry.wait_to_repeat("xmpp", 9, 0.5) is None
+
+
 def test_a_longer_wish_is_granted_within_reason():
     assert retry.wait_after("sms", 1, 0.5, wish=120) == 120
     assert retry.wait_after("sms", 1, 0.5, wish=1) == 15

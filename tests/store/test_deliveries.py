@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from msgserver.message import Attachment
 from msgserver.records import HUB, DeliveryState, Priority, ReportRow, Settlement
-from msgserver.store import deliveries
+from msgserver.store import connectors, deliveries
 from msgserver.store.claiming import quiet_until
 from msgserver.store.edits import Refused
 from msgserver.store.recording import record
@@ -245,7 +245,8 @@ def test_a_report_on_several_recipients_means_the_one_it_names(tx, copies):
 def test_an_old_attempts_failure_does_not_fail_the_new_one_but_its_success_counts(tx, copies):
     copies(1)
     [one] = claim(tx)
-    deliveries.settle(tx, [settled(one, "unknown", wire_ids=("a",))])
+    deliveries.settle(tx, [settled(one, "unknown", wire_ids=("a",), next_attempt=NOW + 9)])
+    assert deliveries.sweep_unknown(tx, ["modem1"], NOW + 8) == 0
     assert deliveries.sweep_unknown(tx, ["modem1"], NOW + 9) == 1
     [two] = claim(tx, now=NOW + 9)
     assert two.attempt == 2
@@ -316,3 +317,59 @@ def test_people_retry_and_cancel(tx, copies):
         "delivery.retry",
         "delivery.cancel",
     ]
+
+
+def test_an_attachment_that_is_lost_fails_its_message_alone(tx, copies, tmp_path):
+    copies(1, attachments=(Attachment("b", "x/y", b"z" * 300_000),))
+    [other] = copies(1)
+    for path in (tmp_path / "blobs").glob("??/*"):
+        path.unlink()
+    assert [one.id for one in claim(tx)] == [other]
+    assert states(tx) == ["failed", "claimed"]
+    assert "fsck" in states(tx, "reason")[0]
+    assert events(tx)[-1] == "failed"
+
+
+def test_an_unknown_one_without_a_time_waits_for_a_person(tx, copies):
+    copies(1)
+    [one] = claim(tx)
+    deliveries.settle(tx, [settled(one, "unknown")])
+    assert deliveries.sweep_unknown(tx, ["modem1"], NOW + 9 * HOUR) == 0
+    assert deliveries.retry(tx, HUB, one.id, NOW + 9 * HOUR) == one.id
+    assert states(tx) == ["pending"]
+
+
+def test_by_hand_it_goes_by_a_connector_that_is_there(tx, copies):
+    [held] = copies(1)
+    tx.execute(text("UPDATE msg_delivery_status SET state = 'held', connector = ''"))
+    tx.execute(text("UPDATE connector_status SET schemes = '[]' WHERE name = 'modem1'"))
+    with pytest.raises(Refused, match="no connector sends sms"):
+        deliveries.retry(tx, HUB, held, NOW)
+    assert states(tx) == ["held"]
+    connector(tx, "modem2", "sms")
+    deliveries.retry(tx, HUB, held, NOW)
+    assert (states(tx), states(tx, "connector")) == (["pending"], ["modem2"])
+    tx.execute(text("UPDATE msg_delivery_status SET state = 'failed', connector = 'modem1'"))
+    deliveries.retry(tx, HUB, held, NOW)
+    assert states(tx, "connector") == ["modem1", "modem2"]
+
+
+def test_what_waits_for_a_connector_that_is_gone_is_handed_over_or_held(tx, copies):
+    copies(2)
+    ana = entity(tx, "Ana", "mailto:ana@x.org")
+    record(tx, [plan(tx, "sms:+2", routes=(ana,))])
+    claim(tx, 1)
+    connector(tx, "modem2", "sms")
+    tx.execute(text("UPDATE connector_status SET node = 'n1', seen_at = :now"), {"now": NOW})
+    tx.execute(text("UPDATE connector_status SET node = 'n2' WHERE name = 'mail'"))
+    assert connectors.retire(tx, "n1", ["modem2"], NOW) == ["modem1"]  # mail may live on another node
+    assert states(tx) == ["claimed", "pending", "pending"]
+    assert states(tx, "connector") == ["modem1", "modem2", "mail"]
+    assert connectors.retire(tx, "n1", ["modem2"], NOW + 25 * HOUR) == ["mail"]
+    assert (states(tx)[2], states(tx, "connector")[2]) == ("held", "")
+    assert "mail is no longer configured" in states(tx, "reason")[2]
+    assert events(tx)[-1] == "held"
+    assert connectors.retire(tx, "n1", ["modem2"], NOW + 26 * HOUR) == []
+    connectors.put_status(tx, "post", "smtp", "n1", True, "", NOW, ["mailto"])
+    assert deliveries.expire(tx, NOW + 1) == 1
+    assert (states(tx)[2], states(tx, "connector")[2]) == ("pending", "post")
