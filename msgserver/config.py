@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
+from phonenumbers import SUPPORTED_REGIONS
 
 from msgserver.settings import (
     ConfigError,
@@ -82,6 +83,12 @@ def _network(value: str) -> str | None:
     return None
 
 
+def _region(value: str) -> str | None:
+    if value and value not in SUPPORTED_REGIONS:
+        return 'must be a country of two capital letters, as in "AF", or empty'
+    return None
+
+
 def _with_password(url: str, password: Secret | None) -> str:
     if password is None:
         return url
@@ -101,6 +108,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     connectors: Literal["all"] | list[str] = "all"  # which of the connector tables this process runs
     web: bool = True  # whether this process serves the web
     node: str | None = None  # this process among several; None: the machine's name
+    region: Annotated[str, msgspec.Meta(extra={"check": _region})] = ""  # the country of numbers written without one
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -394,6 +394,8 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     comments: str
     created_at: float
+    quiet_from: int | None = None  # minutes after midnight where they live: nothing that can wait is sent
+    quiet_until: int | None = None
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -485,7 +487,7 @@ class ConnectorRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field of a resource type. ``kind``: text, number, date, choice or contact."""
+    """One field of a resource type. ``kind``: text, number, date, choice, yes/no or contact."""
 
     name: str
     label: str

@@ -133,23 +133,25 @@ def create_token(
     now: float,
     *,
     expires_at: float | None = None,
+    scope: str = "",
 ) -> Token:
-    """A new key for programs that act as a user."""
+    """A new key for programs that act as a user; with a ``scope`` ("feeds") for that alone."""
     row: dict[str, Any] = {
         "user_id": user_id,
         "name": name[:100] or "token",
         "created_at": now,
         "expires_at": expires_at,
     }
-    made = insert(auth_token).values(key_hash=hashed(key), **row).returning(auth_token.c.id)
+    made = insert(auth_token).values(key_hash=hashed(key), scope=scope, **row).returning(auth_token.c.id)
     token_id = tx.execute(made).scalar_one()
     audit.note(tx, actor, "create token", f"token/{token_id}", {"user": user_id, "name": name[:100]}, now)
     return Token(id=token_id, used_at=None, **row)
 
 
-def token(tx: Connection, key: str, now: float) -> tuple[Token, Viewer] | None:
-    """Who a token's key acts as; None where it is unknown, out of date, or the login is switched off."""
-    row = tx.execute(select(*_TOKEN).where(auth_token.c.key_hash == hashed(key))).one_or_none()
+def token(tx: Connection, key: str, now: float, scope: str = "") -> tuple[Token, Viewer] | None:
+    """Who a token's key acts as; None where it is unknown, of another scope, out of date, or the login switched off."""
+    rows = select(*_TOKEN).where(auth_token.c.key_hash == hashed(key), auth_token.c.scope == scope)
+    row = tx.execute(rows).one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         return None
     who = viewer(tx, row.user_id)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from zoneinfo import available_timezones
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
 
 from msgserver.formats.tokens import fold
 from msgserver.message import Address
 from msgserver.records import Contact, Entity, EntityKind, Viewer
-from msgserver.store import audit, visible
+from msgserver.store import audit, names, visible
 from msgserver.store.bulk import clean
 from msgserver.store.edits import Refused
 from msgserver.store.paging import Page, cursor, position, size
@@ -24,12 +25,12 @@ from msgserver.store.schema import (
     suppression,
     ticket,
 )
-from msgserver.store.search import escape
 from msgserver.store.upsert import insert_new
 
 ENTITY = [pe_entity.c[name] for name in Entity.__struct_fields__]
 _CONTACT = [pe_contact.c[name] for name in Contact.__struct_fields__]
-_CHANGEABLE = frozenset({"name", "language", "timezone", "comments"})
+_CHANGEABLE = frozenset({"name", "language", "timezone", "comments", "quiet_from", "quiet_until"})
+_CANDIDATES = 200  # that are looked at for a completion
 
 
 def entity_from(row: Any) -> Entity:
@@ -49,20 +50,17 @@ def _contact(row: Any) -> Contact:
 
 
 def named_like(text: str) -> ColumnElement[bool]:
-    """Of pe_entity: a word of the name begins like the text, or an address holds it."""
-    folded = escape(fold(text))
-    bare = escape(text.strip().lower())
-    ways: list[ColumnElement[bool]] = [
-        exists(
-            select(pe_contact.c.id)
-            .where(pe_contact.c.entity_id == pe_entity.c.id, pe_contact.c.address.like(f"%{bare}%", escape="/"))
-            .correlate(pe_entity)
-        )
-    ]
-    if folded:
-        ways.append(pe_entity.c.name_folded.like(f"{folded}%", escape="/"))
-        ways.append(pe_entity.c.name_folded.like(f"% {folded}%", escape="/"))
-    return or_(*ways)
+    """Of pe_entity: each word of the text begins a word of the name or of an address."""
+    return names.found_by([names.ENTITY], text, pe_entity.c.id)
+
+
+def _index(tx: Connection, entity_id: int) -> None:
+    """See that it is found by its name and addresses."""
+    name = tx.scalar(select(pe_entity.c.name).where(pe_entity.c.id == entity_id)) or ""
+    words = names.words_of(name)
+    for address in tx.scalars(select(pe_contact.c.address).where(pe_contact.c.entity_id == entity_id)):
+        words += names.words_of_address(address)
+    names.put(tx, names.ENTITY, entity_id, dict.fromkeys(words))
 
 
 def entities(
@@ -73,7 +71,7 @@ def entities(
     cursor_word: str = "",
     limit: int = 50,
 ) -> Page[Entity]:
-    """Those that may be seen, by name; ``query`` finds the beginning of any word of the name, or part of an address."""
+    """Those that may be seen, by name; ``query`` finds the beginnings of words of the name and of addresses."""
     row = pe_entity.c
     rows = select(*ENTITY, row.name_folded).where(visible.entities(viewer))
     if kind is not None:
@@ -88,6 +86,25 @@ def entities(
     found = list(tx.execute(rows.order_by(row.name_folded, row.id).limit(limit + 1)))
     following = cursor(found[limit - 1].name_folded, found[limit - 1].id) if len(found) > limit else ""
     return Page(tuple(entity_from(one) for one in found[:limit]), following)
+
+
+def complete(
+    tx: Connection, viewer: Viewer, query: str, kinds: Iterable[EntityKind] = tuple(EntityKind), limit: int = 10
+) -> list[Entity]:
+    """Whom somebody may mean who types this: names that begin so, then those with such words in them."""
+    row = pe_entity.c
+    folded = fold(query)
+    seen = select(*ENTITY).where(visible.entities(viewer), row.kind.in_([kind.value for kind in kinds]))
+    within = names.candidates([names.ENTITY], query, _CANDIDATES)
+    if within is None:
+        return []
+    begins = seen.where(row.name_folded >= folded, row.name_folded < folded + "\U0010ffff")
+    found = list(tx.execute(begins.order_by(row.name_folded, row.id).limit(limit))) if folded else []
+    if len(found) < limit:
+        ids = [one.id for one in found]
+        others = seen.where(row.id.in_(within), row.id.not_in(ids)).order_by(row.name_folded, row.id)
+        found += tx.execute(others.limit(limit - len(found)))
+    return [entity_from(one) for one in found]
 
 
 def entity(tx: Connection, viewer: Viewer, entity_id: int) -> Entity | None:
@@ -126,20 +143,26 @@ def create_entity(
     row = {"uid": uid, "kind": kind.value, "name": name, "name_folded": fold(name), "created_at": now}
     row |= {"language": language, "timezone": timezone, "comments": clean(comments)}
     made = tx.execute(insert(pe_entity).values(**row).returning(*ENTITY)).one()
+    _index(tx, made.id)
     audit.note(tx, actor, f"create {kind.value}", f"entity/{made.id}", {"name": name}, now)
     return entity_from(made)
 
 
-def update_entity(tx: Connection, actor: Viewer, entity_id: int, changes: dict[str, str], now: float) -> Entity | None:
-    """Change name, language, timezone or comments; None where the actor may not see it.
+def update_entity(tx: Connection, actor: Viewer, entity_id: int, changes: dict[str, Any], now: float) -> Entity | None:
+    """Change name, language, timezone, comments or the quiet hours; None where the actor may not see it.
+
+    ``quiet_from`` and ``quiet_until`` are minutes after midnight where they live, or both None.
 
     Raises:
-        Refused: the name is empty.
+        Refused: the name is empty, there is no such time zone, or one end of the quiet hours is missing.
     """
     before = entity(tx, actor, entity_id)
     if before is None:
         return None
-    values: dict[str, Any] = {key: clean(value) for key, value in changes.items() if key in _CHANGEABLE}
+    values: dict[str, Any] = {
+        key: clean(value) if isinstance(value, str) else value for key, value in changes.items() if key in _CHANGEABLE
+    }
+    _check(values, before)
     if "name" in values:
         values["name"] = " ".join(values["name"].split())[:200]
         values["name_folded"] = fold(values["name"])
@@ -148,8 +171,33 @@ def update_entity(tx: Connection, actor: Viewer, entity_id: int, changes: dict[s
     if not values:
         return before
     row = tx.execute(update(pe_entity).where(pe_entity.c.id == entity_id).values(**values).returning(*ENTITY)).one()
-    audit.note(tx, actor, f"change {before.kind.value}", f"entity/{entity_id}", {"fields": sorted(changes)}, now)
-    return entity_from(row)
+    if "name" in values:
+        _index(tx, entity_id)
+    after = entity_from(row)
+    audit.note(tx, actor, f"change {before.kind.value}", f"entity/{entity_id}", {"changes": differ(before, after)}, now)
+    return after
+
+
+def differ(before: Any, after: Any) -> dict[str, list[Any]]:
+    """What a change changed, for the history: of each field the value before and after."""
+    ours = [name for name in before.__struct_fields__ if name not in ("version", "changed_at")]
+    return {
+        name: [_told(getattr(before, name)), _told(getattr(after, name))]
+        for name in ours
+        if getattr(before, name) != getattr(after, name)
+    }
+
+
+def _told(value: Any) -> Any:
+    return value[:300] if isinstance(value, str) else value
+
+
+def _check(values: dict[str, Any], before: Entity) -> None:
+    if (zone := values.get("timezone")) and zone not in available_timezones():
+        raise Refused(f"Nothing was saved: there is no time zone {zone[:60]!r}. Write it as in Asia/Kabul.")
+    ends = [values.get(name, getattr(before, name)) for name in ("quiet_from", "quiet_until")]
+    if ends.count(None) == 1 or not all(end is None or 0 <= end < 24 * 60 for end in ends):
+        raise Refused("Nothing was saved: give both ends of the quiet hours, from 00:00 to 23:59, or neither.")
 
 
 def remove_entity(tx: Connection, actor: Viewer, entity_id: int, now: float) -> bool:
@@ -170,6 +218,7 @@ def remove_entity(tx: Connection, actor: Viewer, entity_id: int, now: float) -> 
     tx.execute(delete(pe_subscription).where(pe_subscription.c.pr_pe_id == entity_id))
     tx.execute(delete(pe_contact).where(pe_contact.c.entity_id == entity_id))
     tx.execute(delete(pe_entity).where(pe_entity.c.id == entity_id))
+    names.drop(tx, names.ENTITY, entity_id)
     audit.note(tx, actor, f"remove {before.kind.value}", f"entity/{entity_id}", {"name": before.name}, now)
     return True
 
@@ -218,6 +267,7 @@ def add_contact(
     if insert_new(tx, pe_contact, [row | {"verified_at": now if verified else None}]):
         for table, column in ((msg_log, msg_log.c.sender), (ticket, ticket.c.address)):
             tx.execute(update(table).where(column == uri, table.c.entity_id.is_(None)).values(entity_id=entity_id))
+        _index(tx, entity_id)
         audit.note(tx, actor, "add address", f"entity/{entity_id}", {"address": uri}, now)
     here = tx.scalar(select(pe_contact.c.id).where(pe_contact.c.entity_id == entity_id, pe_contact.c.address == uri))
     assert here is not None
@@ -255,6 +305,7 @@ def remove_contact(tx: Connection, actor: Viewer, contact_id: int, now: float) -
     if chosen is None:
         return False
     tx.execute(delete(pe_contact).where(pe_contact.c.id == contact_id))
+    _index(tx, chosen.entity_id)
     audit.note(tx, actor, "remove address", f"entity/{chosen.entity_id}", {"address": chosen.address}, now)
     return True
 
@@ -280,6 +331,18 @@ def suppress(tx: Connection, address: str, why: str, now: float) -> bool:
 def unsuppress(tx: Connection, address: str, now: float) -> bool:  # noqa: ARG001 -- as all units that edit
     """Send to it again. True where it had been stopped."""
     return tx.execute(delete(suppression).where(suppression.c.address == address)).rowcount > 0
+
+
+def set_stopped(tx: Connection, actor: Viewer, contact_id: int, stopped: bool, why: str, now: float) -> Contact | None:
+    """Write down that they want no more messages to this address, or want them again."""
+    chosen = contact(tx, actor, contact_id)
+    if chosen is None:
+        return None
+    changed = suppress(tx, chosen.address, why, now) if stopped else unsuppress(tx, chosen.address, now)
+    if changed:
+        act = "stop address" if stopped else "allow address"
+        audit.note(tx, actor, act, f"entity/{chosen.entity_id}", {"address": chosen.address, "why": why[:200]}, now)
+    return chosen
 
 
 def suppressed(tx: Connection, addresses: Iterable[str]) -> dict[str, str]:

@@ -473,6 +473,15 @@ resource_record = Table(
     Index("ix_resource_record_code", "resource", "code"),
 )
 
+name_word = Table(  # the words of names, aliases, codes and addresses, found by their beginnings (store.names)
+    "name_word",
+    metadata,
+    Column("place", Text, primary_key=True),  # "entity", or "resource/incident"
+    Column("word", Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True),  # ranges are by bytes
+    Column("id", Big, primary_key=True, autoincrement=False),
+    Index("ix_name_word_id", "id", "place"),
+)
+
 form_definition = Table(
     "form_definition",
     metadata,
@@ -649,6 +658,7 @@ auth_token = Table(
     Column("user_id", Big, nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("key_hash", Text, nullable=False, unique=True),
+    _text("scope"),  # what it is good for: empty, everything its user may; "feeds", reading feeds alone
     _time("created_at"),
     _time("used_at", nullable=True),
     _time("expires_at", nullable=True),
@@ -685,6 +695,7 @@ audit = Table(
     Column("act", Text, nullable=False),
     _text("object"),
     _text("detail", "{}"),
+    Index("ix_audit_object", "object", "id"),
 )
 
 counter = Table(  # kept counts and versions; user_id 0 where a count is nobody's own

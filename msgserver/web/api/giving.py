@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from msgserver.formats.phones import read_address
 from msgserver.message import Address
 from msgserver.records import Draft, Priority, Recorded
 from msgserver.store import idempotency
@@ -87,14 +88,14 @@ def level(word: str) -> Priority:
     return Priority[word.upper()]
 
 
-def addresses(words: Iterable[str]) -> tuple[Address, ...]:
-    """Addresses by their URIs.
+def addresses(ask: Ask, words: Iterable[str]) -> tuple[Address, ...]:
+    """Addresses by their URIs; phone numbers that name no country are those of the hub's region.
 
     Raises:
         Refusal: 422, one of them is none.
     """
     try:
-        return tuple(Address.parse(word) for word in words)
+        return tuple(read_address(word, ask.house.config.hub.region) for word in words)
     except ValueError as error:
         raise Refusal(422, f"{error}.", "Nothing was sent or changed.") from None
 

@@ -61,7 +61,7 @@ async def send(ask: Ask) -> Answer:
         ask,
         Draft(
             uid=new_uid(ask),
-            to=addresses(new.to),
+            to=addresses(ask, new.to),
             subject=new.subject,
             text=new.text,
             html=new.html,
@@ -84,7 +84,7 @@ async def reply(ask: Ask) -> Answer:
             uid=new_uid(ask),
             ticket_id=asked.ticket,
             answers=asked.id,
-            to=addresses(new.to),
+            to=addresses(ask, new.to),
             text=new.text,
             html=new.html,
             connector=new.connector,

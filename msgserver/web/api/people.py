@@ -51,7 +51,7 @@ def make(tx: Tx, actor: Viewer, uid: str, new: NewEntity, to: tuple[Address, ...
 async def add(ask: Ask) -> Answer:
     """Add a person, group or organisation, with addresses or without."""
     new = taken(ask, NewEntity)
-    made = await edit(ask, make, ask.viewer, str(uuid.uuid4()), new, addresses(new.addresses), ask.at)
+    made = await edit(ask, make, ask.viewer, str(uuid.uuid4()), new, addresses(ask, new.addresses), ask.at)
     return give(entity_shape(made), 201, place=f"/api/v1/entities/{made.id}")
 
 
@@ -85,7 +85,7 @@ async def contacts(ask: Ask) -> Answer:
 async def add_contact(ask: Ask) -> Answer:
     """Give it an address."""
     new = taken(ask, NewContact)
-    (address,) = addresses([new.address])
+    (address,) = addresses(ask, [new.address])
     made = await edit(ask, people.add_contact, ask.viewer, ask.part["entity"], address, ask.at, False, new.preferred)
     if made is None:
         raise not_found("entity")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 
+from msgserver.formats.phones import read_address
 from msgserver.message import Address
 from msgserver.records import Draft, Priority, Viewer
 from msgserver.store.edits import Refused
@@ -49,7 +50,7 @@ async def show(ask: Ask, *, wrong: str = "", status: int = 200, to: str = "") ->
 async def send(ask: Ask) -> Answer:
     """Send it; what is wrong is said beside the words, which stay."""
     try:
-        to = read_addresses(ask.form("to"))
+        to = read_addresses(ask.form("to"), ask.house.config.hub.region)
         if not ask.form("text").strip() and not ask.files:
             raise Refused(_("There are no words to send. Write something, or attach a file."))
         recorded = await ask.house.desk.write(
@@ -78,8 +79,8 @@ def once(ask: Ask) -> str:
         ) from None
 
 
-def read_addresses(words: str) -> tuple[Address, ...]:
-    """Addresses with commas between them.
+def read_addresses(words: str, region: str = "") -> tuple[Address, ...]:
+    """Addresses with commas between them; phone numbers that name no country are those of ``region``.
 
     Raises:
         Refused: none, too many, or one that is none.
@@ -88,8 +89,10 @@ def read_addresses(words: str) -> tuple[Address, ...]:
     for word in filter(None, (word.strip() for word in _SEPARATOR.split(words))):
         bare = word.rpartition("<")[2].rstrip(">") if word.endswith(">") else word
         try:
-            found.append(Address.parse(bare))
-        except ValueError:
+            found.append(read_address(bare, region))
+        except ValueError as error:
+            if any(sign.isdigit() for sign in bare) and "@" not in bare and not any(map(str.isalpha, bare)):
+                raise Refused(f"{error}.") from None
             raise Refused(
                 _("“%s” is not an address. Write ana@example.org, +93 70 123 4567 or xmpp:ana@example.org.") % word[:80]
             ) from None

@@ -50,7 +50,9 @@ async def add(ask: Ask) -> Answer:
     words = ask.form("kind", "person")
     kind = EntityKind(words) if words in set(EntityKind) else EntityKind.PERSON
     try:
-        addresses = read_addresses(ask.form("addresses")) if ask.form("addresses").strip() else ()
+        addresses = (
+            read_addresses(ask.form("addresses"), ask.house.config.hub.region) if ask.form("addresses").strip() else ()
+        )
         await ask.store.write(make, ask.viewer, str(uuid.uuid4()), kind, ask.form("name"), addresses, ask.at)
     except Refused as refused:
         return await _show(ask, sentence(str(refused)), 422)
@@ -60,7 +62,7 @@ async def add(ask: Ask) -> Answer:
 async def add_contact(ask: Ask) -> Answer:
     """Add an address to somebody."""
     try:
-        address = read_addresses(ask.form("address"))[0]
+        address = read_addresses(ask.form("address"), ask.house.config.hub.region)[0]
         contact = await ask.store.write(kept_people.add_contact, ask.viewer, ask.part["entity"], address, ask.at)
     except Refused as refused:
         return await _show(ask, sentence(str(refused)), 422)
