@@ -1,10 +1,15 @@
-"""A Dovecot server: IMAP with STARTTLS and IMAPS, any user, one password."""
+"""A Dovecot server: IMAP with STARTTLS and IMAPS, any user, one password, or a token of one's own."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import imaplib
+import json
 import os
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,9 +45,19 @@ service imap-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
+auth_failure_delay = 0
 namespace inbox {{
   inbox = yes
+}}
+auth_mechanisms = plain xoauth2 oauthbearer
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {directory}/oauth2.conf
 }}
 passdb {{
   driver = static
@@ -52,6 +67,11 @@ userdb {{
   driver = static
   args = uid={user} gid={group} home={directory}/mail/%u
 }}
+"""
+_OAUTH2 = """
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={directory}/keys/
+username_attribute = email
 """
 
 
@@ -66,6 +86,11 @@ class Dovecot:
         self.ca = authority.ca
         certificate, key = authority.sign("127.0.0.1", "localhost")
         (directory / "mail").mkdir()
+        self._key = os.urandom(32)
+        keys = directory / "keys/default/HS256"
+        keys.mkdir(parents=True)
+        (keys / "default").write_bytes(base64.b64encode(self._key))
+        (directory / "oauth2.conf").write_text(_OAUTH2.format(directory=directory))
         user, group = ("nobody", "nogroup") if os.geteuid() == 0 else (str(os.getuid()), str(os.getgid()))
         if os.geteuid() == 0:
             os.chown(directory / "mail", 65534, 65534)
@@ -93,6 +118,13 @@ class Dovecot:
         """Stop it; its clients are cut off."""
         self.program.stop()
 
+    def token(self, user: str, seconds: float = 600) -> str:
+        """An access token (RFC 7519, HS256) that logs somebody in for so long; negative: it has expired."""
+        now = int(time.time())
+        said = {"email": user, "sub": user, "iat": now - 3600, "exp": now + int(seconds)}
+        words = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, said))
+        return f"{words}.{_base64url(hmac.digest(self._key, words.encode(), hashlib.sha256))}"
+
     def client(self, user: str) -> imaplib.IMAP4:
         """A logged-in IMAP client that is not ours, to put mail in and to look."""
         client = imaplib.IMAP4_SSL("127.0.0.1", self.tls_port, ssl_context=ssl.create_default_context(cafile=self.ca))
@@ -104,6 +136,10 @@ class Dovecot:
         client = self.client(user)
         assert client.append(folder, "", "", message)[0] == "OK"
         client.logout()
+
+
+def _base64url(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import itertools
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -308,6 +309,26 @@ async def test_a_wrong_password_is_said_and_tried_seldom(box: Box) -> None:
     assert int(connector.status.words.rpartition("retry in ")[2].split()[0]) >= 24
     assert "wrong" not in connector.status.words
     assert not connector.status.able
+
+
+@pytest.mark.parametrize("auth", ["xoauth2", "oauthbearer"])
+@async_test
+async def test_a_token_that_expires_and_is_renewed(box: Box, auth: str, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text(box.server.token(box.user) + "\n")
+    box.append(mail(1))
+    changes = {"auth": auth, "password": None, "token": Secret.from_file(path)}
+    connector = box.connect(**changes)
+    await until(lambda: box.taken == [mail(1)], "the mail")
+    await box.stop(connector)
+    path.write_text(box.server.token(box.user, seconds=-60))
+    connector = box.connect(**changes)
+    await until(lambda: "the token was refused" in connector.status.words, "said")
+    assert "retry in" in connector.status.words
+    await box.stop(connector)
+    path.write_text(box.server.token(box.user))
+    connector = box.connect(**changes)
+    await until(lambda: connector.status.able, "it is read anew")
 
 
 @async_test
