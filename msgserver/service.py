@@ -39,6 +39,7 @@ from msgserver.routing.recorder import Recorder
 from msgserver.routing.render import envelope_of
 from msgserver.routing.router import Router
 from msgserver.routing.statuses import Statuses
+from msgserver.routing.upkeep import Upkeep
 from msgserver.store import blobs
 from msgserver.store.door import Store, StoreError
 from msgserver.workers.pool import WorkerPool
@@ -109,6 +110,7 @@ class HubService(Service):
 
         self.outbox = outbox = Outbox(store, bus, node, render, random.random, reactor)
         self.statuses = Statuses(store, bus, outbox, router.last_in, node, reactor)
+        self.upkeep = Upkeep(store, bus, node, tuple(config.connector), reactor)
         self.connectors: dict[str, IConnector] = {}
         for name, found in loaded.items():
             hub = Hub(name, router, store, outbox.lanes, self.statuses.changed, reactor)
@@ -168,6 +170,7 @@ class HubService(Service):
     async def _start(self) -> None:
         await self.outbox.recover()
         await self.statuses.start()
+        await self.upkeep.start()
         self.workers.startService()
         self.reader.start()
         for connector in self.connectors.values():
@@ -200,6 +203,7 @@ class HubService(Service):
         if self._starting is not None and not self._starting.called:
             self._starting.cancel()
         self.pulse.stop()
+        self.upkeep.stop()
         await step("the lanes", self.outbox.stopService, reactor)
         for connector in self.connectors.values():
             await step(f"connector {connector.name}", connector.stopService, reactor)

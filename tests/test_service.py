@@ -329,3 +329,18 @@ async def test_a_second_hub_on_the_same_database_refuses_to_start(houses: Houses
     second = houses.make()
     with pytest.raises(SystemExit, match="another msgserver runs on"):
         second.startService()
+
+
+@async_test
+async def test_what_waits_for_a_connector_that_was_renamed_goes_by_its_new_name(houses: Houses):
+    hub = await houses.start('[connector.old]\ntype = "loopback"\n')
+    await hub.store.write(connectors.set_paused, HUB, "old", True, 0.0)
+    hub.bus.ring("connector", ("old",))
+    await until(lambda: hub.outbox.lanes["old"].paused)
+    await hub.desk.write(HUB, Draft(uid="u1", to=(ANA,), text="The road is open."))
+    assert await rows(hub, "SELECT state, connector FROM msg_delivery_status") == [("pending", "old")]
+    await houses.stop()
+    hub = await houses.start()
+    await until(lambda: connector(hub).sent)
+    await until(lambda: rows(hub, "SELECT id FROM msg_delivery_status WHERE state = 'sent' AND connector = 'loop'"))
+    assert await rows(hub, "SELECT able, schemes FROM connector_status WHERE name = 'old'") == [(0, "[]")]

@@ -6,13 +6,17 @@ day (it may belong to a transaction that is still under way).
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, text
+
+from msgserver.store import bulk
 
 LARGEST_IN_ROW = 256 * 1024
 GRACE = 24 * 3600.0
@@ -38,10 +42,12 @@ def put(state_dir: Path, content: bytes) -> str:
     """Write bytes and sync file and folder; returns the name. Writing the same bytes again costs a look."""
     name = hashlib.sha256(content).hexdigest()
     path = path_of(state_dir, name)
-    if path.exists() and path.stat().st_size == len(content):
-        os.utime(path)  # its day of grace begins anew
-        return name
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        with _alone(path.parent):
+            if path.exists() and path.stat().st_size == len(content):
+                os.utime(path)  # its day of grace begins anew
+                return name
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -82,14 +88,52 @@ def named_by_rows(tx: Connection) -> set[str]:
     return set(tx.execute(text(query)).scalars())
 
 
-def sweep(tx: Connection, now: float) -> int:
-    """Remove files older than a day that no row names; returns how many."""
-    state_dir, wanted, removed = folder(tx), named_by_rows(tx), 0
-    for name, path in names(state_dir):
-        if name not in wanted and path.stat().st_mtime < now - GRACE:
-            path.unlink(missing_ok=True)
-            removed += 1
+FOLDERS = tuple(f"{number:02x}" for number in range(256))
+
+_NAMED = bulk.Statement(
+    """
+    WITH r AS MATERIALIZED ({rows})
+    SELECT name FROM r WHERE EXISTS (SELECT 1 FROM msg_raw WHERE blob = r.name AND blob <> '')
+      OR EXISTS (SELECT 1 FROM msg_attachment WHERE blob = r.name AND blob <> '')
+    """,
+    rows="name:text",
+    out="name",
+)
+
+
+def sweep(tx: Connection, place: str, now: float) -> int:
+    """Of one of ``FOLDERS``, remove the files older than a day that no row names; returns how many. Only reads rows."""
+    root = folder(tx) / "blobs" / place
+    old = [path for path in (root.iterdir() if root.is_dir() else ()) if _age(path, now) > GRACE]
+    if not old:
+        return 0
+    named = {name for (name,) in _NAMED.fetch(tx, [(path.name,) for path in old])}
+    removed = 0
+    for path in old:
+        if path.name not in named:
+            with _alone(root):
+                if _age(path, now) > GRACE:  # nobody has put the same bytes there meanwhile
+                    path.unlink(missing_ok=True)
+                    removed += 1
     return removed
+
+
+def _age(path: Path, now: float) -> float:
+    try:
+        return now - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody renews a file of this folder while another takes it away, in whatever process."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(path: Path) -> None:

@@ -172,6 +172,14 @@ msg_attachment = Table(
     _flag("inline"),
 )
 
+for _table in (msg_raw, msg_attachment):  # which row names a file
+    Index(
+        f"ix_{_table.name}_blob",
+        _table.c.blob,
+        sqlite_where=_table.c.blob != "",
+        postgresql_where=_table.c.blob != "",
+    )
+
 msg_tag = Table(
     "msg_tag",
     metadata,
