@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, CursorResult, Engine
 from sqlalchemy.engine import Result
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
 from msgserver import failpoint
@@ -63,10 +62,11 @@ class _AnswerLost(Exception):
 class GroupWriter:
     """The writing side of the store: a bounded queue and a thread for each writer connection."""
 
-    def __init__(self, engine: Engine, reactor: IReactorFromThreads, writers: int) -> None:
+    def __init__(self, engine: Engine, reactor: Any, writers: int) -> None:
         self._engine = engine
         self._reactor = reactor
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        self._turn: list[Job] = []  # of this turn of the reactor
         self._pending = 0
         self._closing = False
         self._stopped: Deferred[None] = Deferred()
@@ -99,7 +99,9 @@ class GroupWriter:
             raise Busy("too much is waiting to be written: nothing of this was; try again in a moment")
         job = Job(unit, args, joined, keywords)
         self._pending += 1
-        self._queue.put(job)
+        self._turn.append(job)
+        if len(self._turn) == 1:
+            self._reactor.callLater(0, self._hand_over)
         return job.waiting
 
     def stop(self) -> Deferred[None]:
@@ -107,6 +109,7 @@ class GroupWriter:
         if not self._closing:
             self._closing = True
             self._hurry.set()
+            self._hand_over()
             for _ in self._threads:
                 self._queue.put(None)
         waiting: Deferred[None] = Deferred()
@@ -114,6 +117,15 @@ class GroupWriter:
         return waiting
 
     # --- in the reactor's thread ----------
+
+    def _hand_over(self) -> None:
+        """Give a turn's units to a writer together.
+
+        Waking it for each would have the two threads fight for the interpreter all the while, for smaller groups.
+        """
+        if self._turn:
+            jobs, self._turn = self._turn, []
+            self._queue.put(jobs)
 
     def _answer(self, jobs: Sequence[Job]) -> None:
         self._pending -= len(jobs)
@@ -145,17 +157,16 @@ class GroupWriter:
                 tx.close()
             self._reactor.callFromThread(self._ended)
 
-    def _gather(self, first: Job) -> list[Job]:
-        jobs = [first]
+    def _gather(self, jobs: list[Job]) -> list[Job]:
         while len(jobs) < LARGEST_GROUP:
             try:
-                job = self._queue.get_nowait()
+                more = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if job is None:  # the sign to stop: after this group
+            if more is None:  # the sign to stop: after this group
                 self._queue.put(None)
                 break
-            jobs.append(job)
+            jobs += more
         return jobs
 
     def _carry_out(self, tx: Connection | None, jobs: Sequence[Job]) -> Connection | None:
