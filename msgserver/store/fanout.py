@@ -2,8 +2,9 @@
 
 Groups and organisations are everybody in them (and any address of their own). Each address gets one delivery a
 message however many ways lead to it. A row is written also for those who will not get it, so that it is explained:
-``suppressed`` (said STOP), ``failed`` (every address bounces), ``held`` (no connector sends there). The sender's own
-addresses get nothing; digests are written when their hour comes.
+``suppressed`` (said STOP), ``failed`` (every address bounces), ``held`` (no connector sends there), ``cancelled``
+(whoever made the subscription may not send there: it takes a right to subscribe others, or is for oneself and about
+what one may see). The sender's own addresses get nothing; digests are written when their hour comes.
 """
 
 # ruff: noqa: S608 -- SQL is put together of constants in the code only; every value is a parameter
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import Connection, text
 
-from msgserver.records import Plan
+from msgserver.records import Plan, Role
 from msgserver.store import bulk
 
 LIFETIME = 48 * 3600.0  # seconds after which a copy that was never sent is of no use
@@ -23,6 +24,19 @@ LIFETIME = 48 * 3600.0  # seconds after which a copy that was never sent is of n
 _BEST = """
     (SELECT c.id FROM pe_contact c WHERE c.entity_id = e.entity_id AND (e.channel = '' OR c.scheme = e.channel)
      ORDER BY c.bouncing_at IS NOT NULL, c.preferred DESC, c.verified_at IS NULL, c.id LIMIT 1)
+"""
+
+SENDING = frozenset({Role.ALERT_SENDER, Role.ADMINISTRATOR})  # may subscribe others
+_SENDING = ", ".join(f"'{role.value}'" for role in sorted(SENDING))
+
+# Somebody who was switched off gets nothing more; what an administrator set up for others outlasts his login.
+_BARRED = f"""
+    (s.creator_id IS NOT NULL AND NOT EXISTS (
+      SELECT 1 FROM auth_user u JOIN auth_grant g ON g.user_id = u.id WHERE u.id = s.creator_id AND (
+        (u.active AND u.entity_id = s.pr_pe_id AND (g.resource = ''
+           OR (g.resource = k.resource AND (g.record = '' OR g.record = k.record))))
+        OR ((u.entity_id IS NULL OR u.entity_id <> s.pr_pe_id) AND g.resource = '' AND g.role IN ({_SENDING}))
+      )))
 """
 
 _TARGET = "COALESCE((SELECT rr.name FROM resource_record rr WHERE rr.uid = k.record AND k.record <> ''), k.resource)"
@@ -33,30 +47,32 @@ COPIES = bulk.Statement(
     f"""
     WITH RECURSIVE k AS MATERIALIZED ({{keys}}),
     lane AS MATERIALIZED ({{lanes}}),
-    wish(k, entity_id, channel, subscription_id, why) AS (
-      SELECT k.k, s.pr_pe_id, s.channel, s.id,
+    wish(k, entity_id, channel, subscription_id, barred, why) AS (
+      SELECT k.k, s.pr_pe_id, s.channel, s.id, CASE WHEN {_BARRED} THEN 1 ELSE 0 END,
         CASE WHEN p.kind = 'person' THEN 'you' ELSE p.name END || ' subscribed to ' || {_TARGET}
       FROM k JOIN pe_subscription s ON s.resource = k.resource AND (s.record = '' OR s.record = k.record)
       JOIN pe_entity p ON p.id = s.pr_pe_id
       WHERE k.entity_id IS NULL AND s.digest = ''
     ),
-    e(k, entity_id, channel, subscription_id, why) AS (
+    e(k, entity_id, channel, subscription_id, barred, why) AS (
       SELECT * FROM wish
       UNION
-      SELECT k.k, k.entity_id, '', CAST(NULL AS bigint),
+      SELECT k.k, k.entity_id, '', CAST(NULL AS bigint), 0,
         'forwarded to ' || CASE WHEN p.kind = 'person' THEN 'you' ELSE p.name END
       FROM k JOIN pe_entity p ON p.id = k.entity_id
       UNION
-      SELECT e.k, g.member_id, e.channel, e.subscription_id, e.why
+      SELECT e.k, g.member_id, e.channel, e.subscription_id, e.barred, e.why
       FROM e JOIN pe_membership g ON g.group_id = e.entity_id
     ),
     reach AS MATERIALIZED (
       SELECT e.k AS k, COALESCE(e.subscription_id, 0) AS place, c.id AS contact_id, c.address AS address,
         c.entity_id AS entity_id, e.subscription_id AS subscription_id, e.why AS why,
-        COALESCE(l.connector, '') AS connector,
-        CASE WHEN x.address IS NOT NULL THEN 'suppressed' WHEN c.bouncing_at IS NOT NULL THEN 'failed'
-             WHEN l.connector IS NULL THEN 'held' ELSE 'pending' END AS state,
-        CASE WHEN x.address IS NOT NULL THEN 'this address asked for no more messages'
+        COALESCE(l.connector, '') AS connector, e.barred AS barred,
+        CASE WHEN e.barred = 1 THEN 'cancelled' WHEN x.address IS NOT NULL THEN 'suppressed'
+             WHEN c.bouncing_at IS NOT NULL THEN 'failed' WHEN l.connector IS NULL THEN 'held'
+             ELSE 'pending' END AS state,
+        CASE WHEN e.barred = 1 THEN 'whoever made this subscription may not send this there (any more)'
+             WHEN x.address IS NOT NULL THEN 'this address asked for no more messages'
              WHEN c.bouncing_at IS NOT NULL THEN 'messages to this address bounce: ' || c.bounce_words
              WHEN l.connector IS NULL THEN 'no connector sends ' || c.scheme || ':' ELSE '' END AS reason
       FROM e JOIN pe_contact c ON c.id = {_BEST}
@@ -70,7 +86,7 @@ COPIES = bulk.Statement(
       a.reason, r.rank, m.received_at, m.received_at + {LIFETIME}, m.received_at, m.received_at
     FROM r JOIN reach a ON a.k = r.k JOIN msg_log m ON m.id = r.id
     WHERE a.address <> m.sender AND (m.entity_id IS NULL OR a.entity_id <> m.entity_id)
-    ORDER BY r.id, a.place, a.contact_id
+    ORDER BY r.id, a.barred, a.place, a.contact_id
     ON CONFLICT (message_id, address, step) DO NOTHING
     """,
     rows="id:int k:int rank:int",

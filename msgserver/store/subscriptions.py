@@ -93,10 +93,13 @@ def subscribe(
     row = pe_subscription.c
     same = and_(row.pr_pe_id == pr_pe_id, row.resource == resource, row.record == record, row.channel == channel)
     values = {"digest": digest, "quiet_from": quiet_from, "quiet_until": quiet_until}
+    if pr_pe_id != actor.entity_id:
+        values["creator_id"] = actor.user_id or None  # by whose right it sends, from now on
     found = tx.execute(update(pe_subscription).where(same).values(**values).returning(*_COLUMNS)).one_or_none()
     if found is None:
         what = {"pr_pe_id": pr_pe_id, "resource": resource, "record": record, "channel": channel}
-        made = insert(pe_subscription).values(creator_id=actor.user_id or None, created_at=now, **what, **values)
+        values["creator_id"] = actor.user_id or None
+        made = insert(pe_subscription).values(created_at=now, **what, **values)
         found = tx.execute(made.returning(*_COLUMNS)).one()
     detail = {"resource": resource, "record": record, "channel": channel, "digest": digest}
     audit.note(tx, actor, "subscribe", f"entity/{pr_pe_id}", detail, now)
