@@ -73,7 +73,13 @@ class Hub:
         command = [str(twistd), "-n", "--pidfile=", "msgserver", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=self.root, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                cwd=self.root,
+                env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         while time.perf_counter() - begun < 30:
             try:

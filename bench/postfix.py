@@ -79,7 +79,8 @@ class Postfix:
         os.chown(self.root / "data", user.pw_uid, user.pw_gid)
         transport = "local_transport = discard:\ndefault_transport = discard:"
         if self._relay_port:
-            transport = f"local_transport = smtp:[127.0.0.1]:{self._relay_port}\ndefault_transport = smtp:[127.0.0.1]:{self._relay_port}"
+            nexthop = f"smtp:[127.0.0.1]:{self._relay_port}"
+            transport = f"local_transport = {nexthop}\ndefault_transport = {nexthop}"
         aliases = ""
         if self._aliases:
             (self._config / "aliases").write_text(self._aliases)
