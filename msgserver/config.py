@@ -140,6 +140,7 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     listen: Listen = "tcp:8080:interface=127.0.0.1"
     url: Url = "http://127.0.0.1:8080"  # how people reach it: links and the Origin check use it
+    token_rate: Annotated[int, msgspec.Meta(ge=1)] = 600  # requests a minute with one API token, then 429
     trusted_proxies: list[
         Annotated[str, msgspec.Meta(extra={"check": _network})]
     ] = []  # addresses whose X-Forwarded-For is believed

@@ -42,7 +42,7 @@ async def by_token(ask: Ask, *, required: bool) -> Ask:
     """Find whom a bearer token acts for (RFC 6750 section 2.1).
 
     Raises:
-        Refusal: 401, there is none or it does not count.
+        Refusal: 401, there is none or it does not count; 429, it was used too often.
     """
     scheme, _space, key = ask.headers.get("authorization", "").partition(" ")
     found = None
@@ -56,6 +56,11 @@ async def by_token(ask: Ask, *, required: bool) -> Ask:
         refusal.headers = (("WWW-Authenticate", 'Bearer realm="msgserver"'),)
         raise refusal
     token, viewer = found
+    wait = ask.site.rates.wait(token.id, ask.at)
+    if wait:
+        refusal = Refusal(429, _("This token asks too often."), _("Nothing was done; wait, then go on more slowly."))
+        refusal.headers = (("Retry-After", str(wait)),)
+        raise refusal
     if token.used_at is None or ask.at - token.used_at > TOUCH_EVERY:
         await ask.store.write(logins.touch_token, token.id, ask.at)
     return changed(ask, viewer=viewer)

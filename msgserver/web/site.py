@@ -41,6 +41,7 @@ from msgserver.web.pages import (
     trace,
     users,
 )
+from msgserver.web.rates import Rates
 from msgserver.web.rendering import Pages
 from msgserver.web.routes import Open, Routes, Row
 
@@ -110,6 +111,7 @@ class Rooms(msgspec.Struct, frozen=True):
     passwords: Passwords
     streams: Streams
     metrics: Metrics
+    rates: Rates
     in_thread: Callable[..., Awaitable[Any]]
     rows: tuple[Row, ...]
 
@@ -146,6 +148,7 @@ def make_factory(house: House, in_thread: Callable[..., Awaitable[Any]] | None =
         Passwords(run),
         Streams(house.store, house.bus, reactor),
         Metrics(),
+        Rates(house.config.web.token_rate),
         run,
         (*PAGES, *API),
     )

@@ -147,12 +147,14 @@ class Browser:
 class Web:
     """A site, its house, and people to use it."""
 
-    def __init__(self, path: Path, *, url: str = "http://desk.example", proxies: list[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, *, url: str = "http://desk.example", proxies: list[str] | None = None, rate: int = 600
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.store = PlainStore(path)
         self.bus = Bus()
-        web = WebSettings(url=url, trusted_proxies=proxies or [])
+        web = WebSettings(url=url, trusted_proxies=proxies or [], token_rate=rate)
         config = Config(
             source="", hub=HubSettings(name="Relief desk"), store=StoreSettings(), redis=None, web=web, connector={}
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,21 @@ def test_the_page_about_the_api_lists_all_of_it() -> None:
         for row in API
     ]
     assert told == served
+
+
+def test_a_token_that_asks_too_often_is_told_to_wait(make_web: Callable[..., Web]) -> None:
+    web = make_web(rate=3)
+    api = Program(web)
+    assert [api("GET", "/users/me").status for _ in range(4)] == [200, 200, 200, 429]
+    refused = api("GET", "/users/me")
+    assert (refused.json["status"], refused.header("retry-after")) == (429, "20")
+    assert Program(web, name="other")("GET", "/users/me").status == 200
+    web.clock.advance(21)
+    assert [api("GET", "/users/me").status for _ in range(2)] == [200, 429]
+
+
+def test_a_new_tokens_key_is_kept_nowhere(web: Web, api: Program) -> None:
+    made = api("POST", "/tokens", {"name": "radio"}, Idempotency_Key="k1").json
+    assert made["key"]
+    kept = web.store.now(lambda tx: tx.exec_driver_sql("SELECT count(*) FROM idempotency").scalar_one())
+    assert kept == 0

@@ -139,10 +139,28 @@ class _Kept(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
 
 
+def _repeated(known: idempotency.Answered, fingerprint: str) -> Answer:
+    """The answer that was given before.
+
+    Raises:
+        Refusal: 422, the key stands for another request; 409, it is being done just now.
+    """
+    if known.fingerprint != fingerprint:
+        raise Refusal(422, "This Idempotency-Key was used for another request.", "Take a fresh one.")
+    if not known.answer:
+        refusal = Refusal(409, "This request is being done just now.", "Send it again in a moment to get its answer.")
+        refusal.headers = (("Retry-After", "1"),)
+        raise refusal
+    kept = msgspec.json.decode(known.answer, type=_Kept)
+    headers = (*kept.headers, ("Idempotent-Replayed", "true"))
+    return Answer(status=kept.status, body=kept.body.encode(), media_type=kept.media_type, headers=headers)
+
+
 def once(act: Callable[[Ask], Awaitable[Answer]]) -> Callable[[Ask], Awaitable[Answer]]:
     """Let a request with an ``Idempotency-Key`` be done once: its repeat gets the first one's answer.
 
-    The answer is kept for a day. A refusal is not kept: the request may be mended and sent again.
+    The answer is kept for a day; while it is being found, a repeat is told to come again (409). A refusal is not kept:
+    the request may be mended and sent again.
     """
 
     async def done_once(ask: Ask) -> Answer:
@@ -152,19 +170,18 @@ def once(act: Callable[[Ask], Awaitable[Answer]]) -> Callable[[Ask], Awaitable[A
         if len(key) > 200:
             raise Refusal(400, "The Idempotency-Key is longer than 200 characters.")
         print_ = hashlib.sha256(f"{ask.method} {ask.path}\n".encode() + ask.body).hexdigest()
-        known = await ask.store.read(idempotency.get, ask.viewer.user_id, key)
-        if known is None:
+        known = await ask.store.write(idempotency.begin, ask.viewer.user_id, key, print_, ask.at)
+        if known is not None:
+            return _repeated(known, print_)
+        try:
             answer = await act(ask)
-            if answer.status < 400:
-                kept = _Kept(answer.status, answer.body.decode(), answer.media_type, answer.headers)
-                words = msgspec.json.encode(kept).decode()
-                await ask.store.write(idempotency.put, ask.viewer.user_id, key, print_, words, ask.at)
-            return answer
-        if known.fingerprint != print_:
-            raise Refusal(422, "This Idempotency-Key was used for another request.", "Take a fresh one.")
-        kept = msgspec.json.decode(known.answer, type=_Kept)
-        headers = (*kept.headers, ("Idempotent-Replayed", "true"))
-        return Answer(status=kept.status, body=kept.body.encode(), media_type=kept.media_type, headers=headers)
+        except Exception:
+            await ask.store.write(idempotency.let_go, ask.viewer.user_id, key)
+            raise
+        kept = _Kept(answer.status, answer.body.decode(), answer.media_type, answer.headers)
+        words = msgspec.json.encode(kept).decode()
+        await ask.store.write(idempotency.put, ask.viewer.user_id, key, print_, words, ask.at)
+        return answer
 
     done_once.__doc__ = act.__doc__
     done_once.__name__ = act.__name__

@@ -86,6 +86,7 @@ API = (
     _list("/users", desk.list_users, Act.USERS, gives.UserShape),
     _get("/users/me", desk.me, Act.TOKENS, gives.UserShape),
     _list("/tokens", desk.list_tokens, Act.TOKENS, gives.TokenShape),
-    _post("/tokens", desk.add_token, Act.TOKENS, takes.NewToken, gives.TokenShape),
+    # Not "once": the answer holds a key, which nobody keeps.
+    Row("POST", "/api/v1/tokens", desk.add_token, Act.TOKENS, takes=takes.NewToken, gives=gives.TokenShape, status=201),
     _delete("/tokens/{token}", desk.revoke_token, Act.TOKENS),
 )  # fmt: skip
