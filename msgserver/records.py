@@ -167,6 +167,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[int, ...] = ()  # entities to which it is forwarded, besides the subscribers
     priority: Priority = Priority.NORMAL
     actionable: bool | None = None
+    assign: tuple[int, ...] = ()  # users who take its ticket
     verified_by: str = ""  # why it counts as verified ("trusted sender"), empty: it does not
     spam: bool = False
     robot: str = ""  # why it counts as a robot's; a robot's message never reopens a ticket nor is answered
@@ -425,11 +426,21 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
 
 
+class Find(StrEnum):
+    """Where a rule looks for its record, one of the rule's resource type."""
+
+    NONE = ""  # nowhere: it names the record itself, or none
+    PREFIX = "prefix"  # what follows the first word: a code, name or alias
+    NAME = "name"  # anywhere in the text: a name or alias
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One parser rule: when every named condition holds, its actions happen; the most specific first.
 
-    ``words``: any of these words or phrases occurs. ``prefix``: the first word of the text. ``sender``: an address
-    or a pattern with ``*``. ``connector``: it came by this one.
+    ``words``: any of these words or phrases occurs (in the language ``stem``, with other endings too). ``prefix``: the
+    first word of the text. ``hashtags``: any of these, without their sign. ``sender``: an address or a pattern with
+    ``*``. ``connector``: it came by this one. ``pattern``: a regular expression that takes linear time (RE2).
+    ``from_minute``, ``until_minute``: minutes after midnight where the hub is; ``days``: 0 is Monday.
     """
 
     id: int
@@ -447,6 +458,16 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     spam: bool = False
     stop: bool = False
     active: bool = True
+    stem: str = ""
+    hashtags: tuple[str, ...] = ()
+    pattern: str = ""
+    from_minute: int | None = None
+    until_minute: int | None = None
+    days: tuple[int, ...] = ()
+    find: Find = Find.NONE
+    verified: bool = False  # where its sender's address is believed
+    assign: tuple[int, ...] = ()  # users
+    reply: str = ""  # a text; at most one a day to a sender
 
 
 class RuleSet(msgspec.Struct, frozen=True):
@@ -454,6 +475,17 @@ class RuleSet(msgspec.Struct, frozen=True):
 
     version: int = 0
     rules: tuple[Rule, ...] = ()
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A record by all that it is called."""
+
+    uid: str
+    resource: str
+    name: str
+    code: str = ""
+    aliases: tuple[str, ...] = ()
+    version: int = 1
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
