@@ -62,9 +62,7 @@ def main() -> None:
                 starts.append(hub.start())
                 hub.stop()
             start, peer = statistics.median(starts), statistics.median(imports)
-            print(
-                f"start to listening: {start:.2f} s; importing the libraries alone: {peer:.2f} s; ratio {start / peer:.2f}"
-            )
+            print(f"start to listening: {start:.2f} s; the libraries alone: {peer:.2f} s; ratio {start / peer:.2f}")
             hub.start()
             time.sleep(3)
             pids = hub.processes()
@@ -72,9 +70,8 @@ def main() -> None:
             time.sleep(chosen.idle)
             idle = (sum(map(worked, pids)) - before) / chosen.idle
             sizes = [resident(pid) for pid in pids]
-            print(
-                f"idle: {sizes[0]:.0f} MiB, all {len(pids)} processes {sum(sizes):.0f} MiB, {100 * idle:.2f} % of a core"
-            )
+            everyone = f"all {len(pids)} processes {sum(sizes):.0f} MiB"
+            print(f"idle: {sizes[0]:.0f} MiB, {everyone}, {100 * idle:.2f} % of a core")
             hub.stop()
         finally:
             prosody.stop()

@@ -211,8 +211,8 @@ def _values(table: str, columns: tuple[str, ...], size: int, skip: bool) -> str:
 def _unnest(table: Table, columns: tuple[str, ...], skip: bool, vector: str) -> tuple[str, tuple[int, ...]]:
     """The INSERT, and which of its arrays hold floats; ``vector`` names the last column, a tsvector, if any."""
     great = postgresql.dialect()  # type: ignore[no-untyped-call]
-    types = [table.c[name].type for name in columns]
-    arrays = [f"%b::{kind.compile(great)}[]" for kind in types]
+    types = [table.c[name].type.dialect_impl(great) for name in columns]
+    arrays = [f"%b::{kind.compile(great).partition(' COLLATE ')[0]}[]" for kind in types]
     chosen = [f"u.c{number}" for number in range(len(columns))]
     if vector:
         columns, arrays, chosen = (*columns, vector), [*arrays, "%b::text[]"], [*chosen, f"u.c{len(chosen)}::tsvector"]

@@ -83,6 +83,12 @@ def found_by(places: Sequence[str], query: str, number: ColumnElement[int]) -> C
     return and_(*(number.in_(select(name_word.c.id).where(_beginning(places, word))) for word in words))
 
 
+def holding(place: str, code: str) -> Select[tuple[int]]:
+    """The ids of those that have a code's letters and digits as one word."""
+    word = "".join(tokens(code))
+    return select(name_word.c.id).where(name_word.c.place == place, name_word.c.word == word)
+
+
 def candidates(places: Sequence[str], query: str, limit: int) -> Select[tuple[int]] | None:
     """The ids of at most so many whose words begin as the query's do, in no order; None where it has no words."""
     words = asked(query)

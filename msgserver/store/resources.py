@@ -1,100 +1,33 @@
-"""What messages are about: resource types with their fields, records with a stable uid, and their message counts."""
+"""The records of resource types, with a stable uid each: kept, changed, found, and how many messages they have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
-from msgserver.formats.search import KEYWORD
+from msgserver.formats import fields as typed
 from msgserver.formats.tokens import fold
-from msgserver.records import Field, ResourceRecord, ResourceType, Viewer
-from msgserver.store import audit, counting, visible
+from msgserver.records import ResourceRecord, Viewer
+from msgserver.store import audit, counting, names, resource_types, visible
 from msgserver.store.bulk import clean, encode
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.paging import Page, cursor, position, size
-from msgserver.store.schema import resource_record, resource_type
-from msgserver.store.search import escape
-from msgserver.store.upsert import insert_new, put
+from msgserver.store.people import differ
+from msgserver.store.schema import msg_log, msg_tag, resource_record, resource_type
 
-BUILT_IN = (
-    ResourceType(name="incident", label="Incident", built_in=True),
-    ResourceType(name="project", label="Project", built_in=True),
-    ResourceType(name="location", label="Location", built_in=True),
-    ResourceType(name="organisation", label="Organisation", built_in=True),
-    ResourceType(name="request", label="Request", built_in=True),
-    ResourceType(name=KEYWORD, label="Tag", built_in=True),
-)
 _CHANGEABLE = frozenset(
     {"name", "code", "comments", "status", "fields", "aliases", "url", "latitude", "longitude", "parent_id"}
 )
+_LONGEST = {"name": 200, "code": 40, "comments": 100_000, "status": 60, "url": 1000}  # characters
+_CANDIDATES = 200  # that are looked at for a completion
+_DEEPEST = 50  # parents above a record
 _COLUMNS = [resource_record.c[name] for name in ResourceRecord.__struct_fields__]
-_fields = msgspec.json.Decoder(tuple[Field, ...])
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _values = msgspec.json.Decoder(dict[str, str])
-
-
-# --- types ----------
-
-
-def seed(tx: Connection) -> None:
-    """See that the built-in types are there; what an administrator made of them stays."""
-    rows = [{"name": one.name, "label": one.label, "fields": "[]", "built_in": True} for one in BUILT_IN]
-    insert_new(tx, resource_type, rows)
-
-
-def types(tx: Connection, viewer: Viewer) -> list[ResourceType]:
-    """The types of which the viewer may see something, by label."""
-    named = {grant.resource for grant in viewer.grants}
-    return [
-        ResourceType(name=row.name, label=row.label, fields=_fields.decode(row.fields), built_in=bool(row.built_in))
-        for row in tx.execute(select(resource_type).order_by(resource_type.c.label, resource_type.c.name))
-        if visible.whole_log(viewer) or row.name in named
-    ]
-
-
-def type_of(tx: Connection, viewer: Viewer, name: str) -> ResourceType | None:
-    """One type."""
-    return next((one for one in types(tx, viewer) if one.name == name), None)
-
-
-def put_type(tx: Connection, actor: Viewer, one: ResourceType, now: float) -> ResourceType:
-    """Add a type, or give one another label and other fields.
-
-    Raises:
-        Refused: its name cannot be one.
-    """
-    allowed = one.name[:1].isalpha() and one.name.isascii() and one.name.replace("_", "").replace("-", "").isalnum()
-    if not allowed or one.name != one.name.lower() or len(one.name) > 40 or not one.label.strip():
-        raise Refused("Nothing was saved: give the type a label, and a name of small letters and digits.")
-    content = {"label": one.label.strip()[:100], "fields": msgspec.json.encode(one.fields).decode()}
-    put(tx, resource_type, {"name": one.name}, content, built_in=False)
-    audit.note(tx, actor, "resource type", f"resource/{one.name}", {"label": one.label}, now)
-    found = tx.execute(select(resource_type).where(resource_type.c.name == one.name)).one()
-    return msgspec.structs.replace(one, label=found.label, built_in=bool(found.built_in))
-
-
-def remove_type(tx: Connection, actor: Viewer, name: str, now: float) -> bool:
-    """Take away a type that has no records.
-
-    Raises:
-        Refused: it has records, or it is built in.
-    """
-    found = tx.execute(select(resource_type).where(resource_type.c.name == name)).one_or_none()
-    if found is None:
-        return False
-    if found.built_in:
-        raise Refused(f"{found.label} was kept: it is built in.")
-    if tx.scalar(select(resource_record.c.id).where(resource_record.c.resource == name).limit(1)) is not None:
-        raise Refused(f"{found.label} was kept: it has records. Remove these first.")
-    tx.execute(delete(resource_type).where(resource_type.c.name == name))
-    audit.note(tx, actor, "remove resource type", f"resource/{name}", {}, now)
-    return True
-
-
-# --- records ----------
 
 
 def _record(row: Any) -> ResourceRecord:
@@ -102,6 +35,9 @@ def _record(row: Any) -> ResourceRecord:
     values["fields"] = _values.decode(row.fields)
     values["aliases"] = _strings.decode(row.aliases)
     return ResourceRecord(**values)
+
+
+# --- finding ----------
 
 
 def records(
@@ -112,16 +48,19 @@ def records(
     cursor_word: str = "",
     limit: int = 50,
     code: str = "",
+    parent_id: int | None = None,
 ) -> Page[ResourceRecord]:
-    """Records that may be seen, by name; ``query`` finds the beginning of a word of the name, or a code."""
+    """Records that may be seen, by name; ``query`` finds the beginnings of words of names, aliases and codes."""
     row = resource_record.c
     rows = select(*_COLUMNS, row.name_folded).where(visible.records(viewer))
     if resource:
         rows = rows.where(row.resource == resource)
     if code:
         rows = rows.where(row.code == code)
+    if parent_id is not None:
+        rows = rows.where(row.parent_id == parent_id)
     if query.strip():
-        rows = rows.where(_named_like(query))
+        rows = rows.where(names.found_by(_places(tx, resource), query, row.id))
     after = position(cursor_word, str, int)
     if after is not None:
         name, last = after
@@ -132,17 +71,30 @@ def records(
     return Page(tuple(_record(one) for one in found[:limit]), following)
 
 
-def _named_like(query: str) -> ColumnElement[bool]:
-    row = resource_record.c
-    ways: list[ColumnElement[bool]] = [func.lower(row.code).like(f"{escape(query.strip().lower())}%", escape="/")]
-    if folded := escape(fold(query)):
-        ways += [row.name_folded.like(f"{folded}%", escape="/"), row.name_folded.like(f"% {folded}%", escape="/")]
-    return or_(*ways)
+def _places(tx: Connection, resource: str) -> list[str]:
+    known = [resource] if resource else list(tx.scalars(select(resource_type.c.name)))
+    return [names.place_of(one) for one in known]
 
 
 def complete(tx: Connection, viewer: Viewer, query: str, resource: str = "", limit: int = 10) -> list[ResourceRecord]:
-    """What somebody may mean who types this."""
-    return list(records(tx, viewer, resource, query, limit=limit).items)
+    """What somebody may mean who types this: that code; names that begin so; names and aliases with such words."""
+    row, bare, folded = resource_record.c, clean(query.strip()), fold(query)
+    places = _places(tx, resource)
+    within = names.candidates(places, query, _CANDIDATES)
+    if within is None:
+        return []
+    types = [place.partition("/")[2] for place in places]
+    seen = select(*_COLUMNS).where(row.resource.in_(types), visible.records(viewer))
+    ways: list[Select[Any]] = [seen.where(row.code.in_([bare, bare.upper(), bare.lower()]))]
+    if folded:
+        ways.append(seen.where(row.name_folded >= folded, row.name_folded < folded + "\U0010ffff"))
+    ways.append(seen.where(row.id.in_(within)))
+    found: dict[int, ResourceRecord] = {}
+    for way in ways:
+        if len(found) < limit:
+            for one in tx.execute(way.order_by(row.name_folded, row.id).limit(limit)):
+                found.setdefault(one.id, _record(one))
+    return list(found.values())[:limit]
 
 
 def record(tx: Connection, viewer: Viewer, uid: str) -> ResourceRecord | None:
@@ -159,21 +111,88 @@ def record_by_id(tx: Connection, viewer: Viewer, record_id: int) -> ResourceReco
     return None if row is None else _record(row)
 
 
+def statuses(tx: Connection, resource: str) -> list[str]:
+    """The words that records of a type have as status, for whoever types one."""
+    row = resource_record.c
+    rows = select(row.status).where(row.resource == resource, row.status != "").distinct().limit(50)
+    return sorted(tx.scalars(rows))
+
+
+# --- changing ----------
+
+
 def _content(changes: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {
         key: clean(value) if isinstance(value, str) else value for key, value in changes.items() if key in _CHANGEABLE
     }
+    for key, most in _LONGEST.items():
+        if key in content:
+            content[key] = content[key].strip()
+            if len(content[key]) > most:
+                raise Refused(f"Nothing was saved: the {key} is longer than {most} characters.")
+    for key in ("name", "code", "status"):
+        if key in content:
+            content[key] = " ".join(content[key].split())
     if "name" in content:
-        content["name"] = " ".join(str(content["name"]).split())[:200]
         content["name_folded"] = fold(content["name"])
         if not content["name"]:
             raise Refused("Nothing was saved: give a name.")
-    if "fields" in content:
-        fields = {clean(str(key)): clean(str(value)) for key, value in content["fields"].items()}
-        content["fields"] = msgspec.json.encode(fields).decode()
+    if content.get("url") and urlsplit(content["url"]).scheme not in ("http", "https"):
+        raise Refused("Nothing was saved: the link must begin with https:// or http://.")
     if "aliases" in content:
-        content["aliases"] = encode([str(alias) for alias in content["aliases"]])
+        aliases = (" ".join(str(alias).split())[:200] for alias in content["aliases"])
+        content["aliases"] = encode(list(dict.fromkeys(filter(None, aliases)))[:50])
     return content
+
+
+def _check_position(content: dict[str, Any], before: ResourceRecord | None) -> None:
+    ends = [
+        content.get(name, getattr(before, name) if before is not None else None) for name in ("latitude", "longitude")
+    ]
+    for end, most in zip(ends, (90, 180), strict=True):
+        if end is not None and not -most <= end <= most:
+            raise Refused("Nothing was saved: a position lies within 90 degrees north or south, 180 east or west.")
+
+
+def _check_fields(
+    tx: Connection, resource: str, content: dict[str, Any], before: dict[str, str] | None, *, new: bool
+) -> None:
+    if "fields" not in content and not new:
+        return
+    fields = resource_types.fields_of(tx, resource)
+    given = {clean(str(key)): clean(str(value)) for key, value in content.get("fields", {}).items()}
+    try:
+        content["fields"] = msgspec.json.encode(typed.checked(fields or (), given, before)).decode()
+    except ValueError as error:
+        raise Refused(f"Nothing was saved: {error}.") from None
+
+
+def _check_code(tx: Connection, resource: str, content: dict[str, Any], uid: str) -> None:
+    if code := content.get("code"):
+        row, near = resource_record.c, names.holding(names.place_of(resource), code)
+        taken = select(row.name).where(row.id.in_(near), func.lower(row.code) == code.lower(), row.uid != uid)
+        if (name := tx.scalar(taken.limit(1))) is not None:
+            raise Refused(f"Nothing was saved: the code {code} is that of {name}.")
+
+
+def _check_parent(tx: Connection, actor: Viewer, content: dict[str, Any], own_id: int | None) -> None:
+    above = content.get("parent_id")
+    if above is None:
+        return
+    if record_by_id(tx, actor, above) is None:
+        raise Refused("Nothing was saved: what it shall belong to is not there.")
+    for _ in range(_DEEPEST):
+        if above is None:
+            return
+        if above == own_id:
+            raise Refused("Nothing was saved: it would belong to itself.")
+        above = tx.scalar(select(resource_record.c.parent_id).where(resource_record.c.id == above))
+    raise Refused(f"Nothing was saved: it would lie more than {_DEEPEST} deep.")
+
+
+def _index(tx: Connection, one: ResourceRecord) -> None:
+    words = names.words_of(one.name, *one.aliases, code=one.code)
+    names.put(tx, names.place_of(one.resource), one.id, words)
 
 
 def create_record(
@@ -182,15 +201,21 @@ def create_record(
     """A new record. ``content``: name, code, comments, status, fields, aliases, url, latitude, longitude, parent_id.
 
     Raises:
-        Refused: there is no such type, the name is missing, or the uid is taken.
+        Refused: there is no such type, the uid or code is taken, or something in it cannot be so.
     """
-    if tx.scalar(select(resource_type.c.name).where(resource_type.c.name == resource)) is None:
+    if resource_types.fields_of(tx, resource) is None:
         raise Refused(f"Nothing was saved: there is no resource type {resource!r}.")
     if tx.scalar(select(resource_record.c.id).where(resource_record.c.uid == uid)) is not None:
         raise Refused("Nothing was saved: this has been saved before.")
-    row = _content({"name": ""} | content) | {"uid": uid, "resource": resource, "created_by": actor.user_id or None}
+    values = _content({"name": ""} | content)
+    _check_position(values, None)
+    _check_fields(tx, resource, values, None, new=True)
+    _check_code(tx, resource, values, uid)
+    _check_parent(tx, actor, values, None)
+    row = values | {"uid": uid, "resource": resource, "created_by": actor.user_id or None}
     made = insert(resource_record).values(created_at=now, changed_at=now, **row).returning(*_COLUMNS)
     one = _record(tx.execute(made).one())
+    _index(tx, one)
     audit.note(tx, actor, "create record", f"{resource}/{uid}", {"name": one.name}, now)
     return one
 
@@ -203,24 +228,31 @@ def update_record(
     now: float,
     expected_version: int | None = None,
 ) -> ResourceRecord | None:
-    """Change a record; None where the actor may not see it.
+    """Change a record; None where the actor may not see it. ``fields`` names those that change.
 
     Raises:
         Stale: it is not at ``expected_version`` any more; carries the record.
-        Refused: the name is empty.
+        Refused: the code is taken, or something in it cannot be so.
     """
     before = record(tx, actor, uid)
     if before is None:
         return None
+    values = _content(changes)
+    _check_position(values, before)
+    _check_fields(tx, before.resource, values, before.fields, new=False)
+    _check_code(tx, before.resource, values, uid)
+    _check_parent(tx, actor, values, before.id)
     changed = update(resource_record).where(resource_record.c.uid == uid)
     if expected_version is not None:
         changed = changed.where(resource_record.c.version == expected_version)
-    values = _content(changes) | {"version": resource_record.c.version + 1, "changed_at": now}
+    values |= {"version": resource_record.c.version + 1, "changed_at": now}
     row = tx.execute(changed.values(**values).returning(*_COLUMNS)).one_or_none()
     if row is None:
         raise Stale(record(tx, actor, uid))
-    audit.note(tx, actor, "change record", f"{before.resource}/{uid}", {"fields": sorted(changes)}, now)
-    return _record(row)
+    after = _record(row)
+    _index(tx, after)
+    audit.note(tx, actor, "change record", f"{before.resource}/{uid}", {"changes": differ(before, after)}, now)
+    return after
 
 
 def remove_record(tx: Connection, actor: Viewer, uid: str, now: float) -> bool:
@@ -230,8 +262,19 @@ def remove_record(tx: Connection, actor: Viewer, uid: str, now: float) -> bool:
         return False
     tx.execute(update(resource_record).where(resource_record.c.parent_id == before.id).values(parent_id=None))
     tx.execute(delete(resource_record).where(resource_record.c.uid == uid))
+    names.drop(tx, names.place_of(before.resource), before.id)
     audit.note(tx, actor, "remove record", f"{before.resource}/{uid}", {"name": before.name}, now)
     return True
+
+
+def history(
+    tx: Connection, viewer: Viewer, uid: str, cursor_word: str = "", limit: int = 50
+) -> Page[audit.Entry] | None:
+    """Who changed what about a record, newest first; None where it may not be seen."""
+    one = record(tx, viewer, uid)
+    if one is None:
+        return None
+    return audit.entries(tx, thing=f"{one.resource}/{uid}", cursor_word=cursor_word, limit=limit)
 
 
 # --- the Messages column ----------
@@ -247,3 +290,17 @@ def message_counts(tx: Connection, viewer: Viewer, resource: str, uids: Iterable
         return counting.unread_read(tx, viewer, resource, uids)
     granted = {grant.record for grant in viewer.grants if grant.resource == resource}
     return counting.unread_read(tx, viewer, resource, [uid for uid in uids if uid in granted])
+
+
+def last_activity(tx: Connection, viewer: Viewer, resource: str, uids: Iterable[str]) -> dict[str, float]:
+    """When the newest message of each record came; records without any are left out."""
+    row = resource_record.c
+    newest = (
+        select(func.max(msg_tag.c.message_id))
+        .where(msg_tag.c.resource == resource, msg_tag.c.record == row.uid)
+        .correlate(resource_record)
+        .scalar_subquery()
+    )
+    rows = select(row.uid, msg_log.c.received_at).select_from(resource_record).join(msg_log, msg_log.c.id == newest)
+    rows = rows.where(row.resource == resource, row.uid.in_(list(uids)), visible.records(viewer))
+    return {one.uid: one.received_at for one in tx.execute(rows)}

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from msgserver.records import HUB, Field, Grant, Priority, ResourceType, Role, Rule, Viewer
-from msgserver.store import audit, connectors, idempotency, messages, resources, rules, subscriptions
+from msgserver.store import audit, connectors, idempotency, messages, resource_types, resources, rules, subscriptions
 from msgserver.store.edits import Refused, Stale
 from tests.store.desk import NOW, conversation, message, user
 from tests.store.people import entity
@@ -133,25 +133,25 @@ def test_nodes(tx):
 
 
 def test_types(tx):
-    assert {one.name for one in resources.types(tx, HUB)} == {one.name for one in resources.BUILT_IN}
-    resources.seed(tx)
+    assert {one.name for one in resource_types.types(tx, HUB)} == {one.name for one in resource_types.BUILT_IN}
+    resource_types.seed(tx)
     fields = (Field(name="beds", label="Beds", kind="number"), Field(name="kind", label="Kind", choices=("a", "b")))
     shelter = ResourceType(name="shelter", label="Shelter", fields=fields)
-    assert resources.put_type(tx, ANA, shelter, NOW) == shelter == resources.type_of(tx, HUB, "shelter")
-    incident = resources.put_type(tx, ANA, ResourceType(name="incident", label="Event"), NOW)
+    assert resource_types.put_type(tx, ANA, shelter, NOW) == shelter == resource_types.type_of(tx, HUB, "shelter")
+    incident = resource_types.put_type(tx, ANA, ResourceType(name="incident", label="Event"), NOW)
     assert incident.built_in
-    resources.seed(tx)
-    assert resources.type_of(tx, HUB, "incident").label == "Event"
+    resource_types.seed(tx)
+    assert resource_types.type_of(tx, HUB, "incident").label == "Event"
     for name in ("Shelter", "a b", "", "1x", "x/y", "é"):
         with pytest.raises(Refused):
-            resources.put_type(tx, ANA, ResourceType(name=name, label="x"), NOW)
+            resource_types.put_type(tx, ANA, ResourceType(name=name, label="x"), NOW)
     resources.create_record(tx, ANA, "s-1", "shelter", {"name": "School"}, NOW)
     for name in ("shelter", "incident"):
         with pytest.raises(Refused):
-            resources.remove_type(tx, ANA, name, NOW)
+            resource_types.remove_type(tx, ANA, name, NOW)
     resources.remove_record(tx, ANA, "s-1", NOW)
-    assert resources.remove_type(tx, ANA, "shelter", NOW)
-    assert not resources.remove_type(tx, ANA, "shelter", NOW)
+    assert resource_types.remove_type(tx, ANA, "shelter", NOW)
+    assert not resource_types.remove_type(tx, ANA, "shelter", NOW)
 
 
 def test_records(tx):
@@ -186,7 +186,7 @@ def test_records_are_found_by_name_and_code(tx):
         return [one.uid for one in resources.records(tx, HUB, query=query, **options).items]
 
     assert found("agua") == ["1", "2"]
-    assert found("ac_") == ["1"]
+    assert found("ac_1") == found("AC1") == ["1"]
     assert found("AC") == ["1", "3"]
     assert found("", code="acx1") == ["3"]
     assert found("agua", resource="incident") == []

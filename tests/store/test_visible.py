@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, insert, select, update
 
 from msgserver.records import HUB, Grant, Role, Viewer
-from msgserver.store import messages, people, resources, subscriptions, tickets, visible
+from msgserver.store import messages, people, resource_types, resources, subscriptions, tickets, visible
 from msgserver.store.schema import (
     msg_attachment,
     msg_delivery_status,
@@ -179,7 +179,7 @@ def test_records_with_a_scope(tx):
     assert [one.uid for one in resources.records(tx, by_type).items] == ["fire", "flood"]
     assert [one.uid for one in resources.complete(tx, by_record, "f")] == ["fire"]
     assert resources.record(tx, by_record, "flood") is None
-    assert [one.name for one in resources.types(tx, by_record)] == ["incident"]
+    assert [one.name for one in resource_types.types(tx, by_record)] == ["incident"]
     assert not visible.sees_type(by_record, "incident")
     assert visible.sees_type(by_type, "incident")
 

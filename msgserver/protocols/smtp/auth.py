@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgserver.settings import Secret
 
 _ASK_USER = b"334 " + base64.b64encode(b"Username:")
 _ASK_PASSWORD = b"334 " + base64.b64encode(b"Password:")
+TOO_OFTEN = b"454 4.7.0 Too many wrong passwords: wait, then try again"
 BAD = b"501 5.5.2 This is not base64"
 
 
 class Exchange:
-    """One AUTH command and the lines after it. ``step`` gives the next reply; ``user`` is set on success."""
+    """One AUTH command and the lines after it. ``step`` gives the next reply; ``user`` is set on success.
 
-    def __init__(self, users: Mapping[str, Secret]) -> None:
+    ``may_try(name)`` says whether a password for that name is looked at now; ``tried`` is the name that was judged.
+    """
+
+    def __init__(self, users: Mapping[str, Secret], may_try: Callable[[str], bool]) -> None:
         self._users = users
+        self._may_try = may_try
+        self.tried: str | None = None
         self._mechanism = b""
         self._name: bytes | None = None
         self.user = ""
@@ -56,9 +63,13 @@ class Exchange:
 
     def _judge(self, name: bytes, password: bytes) -> bytes:
         user = name.decode("utf-8", "replace")
+        if not self._may_try(user):
+            return self._end(TOO_OFTEN)
+        self.tried = user
         known = self._users.get(user)
         expected = (known.reveal() if known is not None else "").encode()
-        if hmac.compare_digest(expected, password) and known is not None and expected:
+        right = hmac.compare_digest(hashlib.sha256(expected).digest(), hashlib.sha256(password).digest())
+        if right and known is not None and expected:
             self.user = user
             return self._end(b"235 2.7.0 Welcome")
         return self._end(b"535 5.7.8 Name or password is wrong")

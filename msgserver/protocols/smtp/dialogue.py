@@ -170,7 +170,7 @@ class Dialogue:
             raise grammar.Refused(b"538 5.7.11 Passwords are taken under TLS only: STARTTLS first")
         if not self._helo or self._user or self._has_sender:
             raise grammar.Refused(b"503 5.5.1 Not now")
-        self._login = Exchange(self._gate.users)
+        self._login = Exchange(self._gate.users, lambda name: self._gate.may_try(name, self._peer))
         self._after_login(self._login.begin(argument))
 
     def login_line(self, line: bytes) -> None:
@@ -186,12 +186,14 @@ class Dialogue:
             return
         self._session.expect_login(False)
         self._login = None
+        if login.tried is not None:
+            self._gate.tried(login.tried, self._peer, bool(login.user))
         if login.user:
             self._user = login.user
             self._note_facts()
             self._session.say(reply + b"\r\n")
             return
-        self._wrong_logins += reply.startswith(b"535")
+        self._wrong_logins += reply.startswith((b"535", b"454"))
         if self._wrong_logins >= _WRONG_LOGINS:
             self._session.goodbye(replies.TOO_MANY_ERRORS)
         else:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from msgserver.connector import IHub, SendFailure
 from msgserver.protocols.smtp import grammar, replies
+from msgserver.protocols.smtp.attempts import Attempts
 from msgserver.protocols.smtp.session import Mode, Session
 from msgserver.protocols.smtp.settings import Settings
 from msgserver.wire.budget import ByteBudget
@@ -66,6 +67,7 @@ class Gate(Factory):
         self._from: Counter[str] = Counter()
         self._exempt = tuple(ip_network(network) for network in settings.limits.per_ip_exempt)
         self._counted_as = lru_cache(maxsize=4096)(self._source)
+        self._attempts = Attempts()
         self._round: IDelayedCall | None = None
         self._last: IDelayedCall | None = None
         self._stopping: Deferred[None] | None = None
@@ -185,6 +187,23 @@ class Gate(Factory):
             lines.append(b"AUTH PLAIN LOGIN")
         lines.append(b"HELP")
         return b"".join(b"250-%b\r\n" % line for line in lines[:-1]) + b"250 %b\r\n" % lines[-1]
+
+    def may_try(self, user: str, peer: str) -> bool:
+        """Whether a password is looked at: not where too many wrong ones came, in whatever session."""
+        return self._attempts.may_try(user, self._place(peer), self.clock.seconds())
+
+    def tried(self, user: str, peer: str, right: bool) -> None:
+        """A password was looked at."""
+        if right:
+            self._attempts.succeeded(user, self._place(peer))
+            return
+        self._attempts.failed(user, self._place(peer), self.clock.seconds())
+        self._log.warn(
+            "smtp {name}: wrong password for {user!r} from {peer}", name=self.name, user=user[:60], peer=peer
+        )
+
+    def _place(self, peer: str) -> str:
+        return self._counted_as(peer) or peer
 
     def cannot_store(self, failure: Failure, peer: str, wire_id: str) -> bytes:
         """The answer where the house could not take a mail: always "later", never a bounce."""

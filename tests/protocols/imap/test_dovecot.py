@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import imaplib
 import itertools
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from msgserver.connector import TemporaryFailure
-from msgserver.protocols.imap import Settings, make_connector
+from msgserver.protocols.imap import Settings, collecting, make_connector
 from msgserver.settings import Secret
 from tests.fakes import FakeHub
 from tests.peers.dovecot import Dovecot
@@ -356,3 +357,29 @@ async def test_thousands_of_mails_are_taken_in_windows(box: Box) -> None:
     box.connect(batch=20)
     await until(lambda: len(box.taken) == 200, "all", 30)
     assert box.taken == [mail(n) for n in range(400, 600)]
+
+
+@async_test
+async def test_a_mail_that_the_server_cannot_read_is_told_and_the_others_come(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "_FETCH_AGAIN", 0.1)
+    box.append(mail(1), mail(2), mail(3))
+    (path,) = [
+        one for one in (box.server.directory / "mail" / box.user).rglob("*") if one.is_file() and _holds(one, mail(2))
+    ]
+    os.truncate(path, 5)  # less than the server has in its index
+    path.chmod(0)
+    if os.geteuid() == 0:
+        os.chown(path, 0, 0)
+    connector = box.connect(then="delete")
+    await until(lambda: len(box.hub.arrivals) == 3, "the others, and words about this one", 40)
+    first, told, last = box.hub.arrivals
+    assert (first.raw, last.raw) == (mail(1), mail(3))
+    assert "cannot be fetched (UID 2" in (told.text or "")
+    await until(lambda: connector.status.words == "connected, waiting (IDLE)", "well")
+    assert path.exists()
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.read_bytes().replace(b"\r\n", b"\n") == content.replace(b"\r\n", b"\n")

@@ -10,6 +10,7 @@ from service_identity import VerificationError
 from twisted.internet import error
 
 from msgserver.connector import TemporaryFailure
+from msgserver.protocols.imap.arrivals import Cursor
 from msgserver.protocols.imap.line import LineLost
 from msgserver.protocols.imap.login import NotUsable
 from msgserver.protocols.imap.troubles import explain
@@ -42,6 +43,14 @@ def test_all_is_taken_in_order_then_marked_then_waited_for() -> None:
         "UID FETCH 5 (UID BODY.PEEK[])",
         "UID STORE 5 +FLAGS.SILENT (\\Seen)",
     ]
+    assert [Cursor.decode(one.cursor[1] if one.cursor else b"") for one in it.hub.arrivals] == [
+        Cursor(7, 1, (1,)),
+        Cursor(7, 2, (1, 2)),
+        Cursor(7, 3, (3,)),
+        Cursor(7, 4, (3, 4)),
+        Cursor(7, 5, (5,)),
+    ]
+    assert Cursor.decode(it.hub.memory["cursor INBOX"]) == Cursor(7, 5)
     it.stop()
     assert it.words == "stopped"
     assert it.clock.getDelayedCalls() == []
@@ -97,6 +106,22 @@ def test_mail_that_comes_while_others_are_taken_does_not_wait() -> None:
     it.road.moods["UID STORE"] = more
     it.start()
     assert it.taken == [mail(1), mail(2)]
+    it.stop()
+
+
+def test_mail_that_comes_between_the_last_look_and_idle_does_not_wait() -> None:
+    it = desk(start=False)
+
+    def look(host: Host, tag: str) -> None:
+        host.do_UID_FETCH(host.lines[-1].split(" ", 3)[3])
+        if not it.box.mails:
+            it.box.put(mail(1))
+            host.say("* 1 EXISTS")
+        host.say(f"{tag} OK done")
+
+    it.road.moods["UID FETCH"] = look
+    it.start()
+    assert it.taken == [mail(1)]
     it.stop()
 
 
@@ -280,6 +305,20 @@ def test_numbers_with_gaps_are_found_in_windows() -> None:
     it.road.run()
     assert it.taken[-1] == mail(1)
     assert len(it.road.said) < rounds + 10
+    it.stop()
+
+
+def test_where_nothing_was_is_not_looked_through_again() -> None:
+    it = desk(mail(1), start=False, idle=False)
+    it.box.next_uid = 2_000_000
+    it.start()
+    it.road.run(61.0)
+    before = len(it.road.said)
+    it.road.run(60.0)
+    assert len(it.road.said) <= before + 5  # SELECT and the last windows, not all forty
+    it.box.put(mail(2))
+    it.road.run(60.0)
+    assert it.taken == [mail(1), mail(2)]
     it.stop()
 
 

@@ -11,7 +11,7 @@ import pytest
 from msgserver.protocols.imap.line import Refused
 from msgserver.protocols.imap.login import NotUsable, log_in
 from msgserver.protocols.imap.settings import Settings
-from msgserver.settings import Secret
+from msgserver.settings import Secret, read_table
 from tests.protocols.imap.test_line import Talk
 
 TOKEN = Secret("t0ken")
@@ -257,6 +257,14 @@ def test_a_server_that_does_not_say_what_it_can_do() -> None:
 def test_settings_that_cannot_work(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         settings(**changes)
+
+
+@pytest.mark.parametrize(("then", "right"), [("seen", True), ("move:Taken", True), ("move: ", False), ("keep", False)])
+def test_what_is_done_with_a_mail_is_checked(then: str, right: bool) -> None:
+    table = {"connect": "tcp:127.0.0.1:993", "user": "desk", "password": {"env": "PATH"}, "then": then}
+    read, mistakes = read_table(table, Settings, "connector.box", Path())
+    assert (read is not None) is right
+    assert [mistake.key for mistake in mistakes] == ([] if right else ["then"])
 
 
 def test_settings_that_work() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from msgserver.store import resources
+from msgserver.store import resource_types
 from msgserver.store.schema import metadata
 
 revision = "0001"
@@ -21,7 +21,7 @@ def upgrade() -> None:
     """Forward."""
     bind = op.get_bind()
     metadata.create_all(bind)
-    resources.seed(bind)
+    resource_types.seed(bind)
     if bind.dialect.name == "sqlite":
         bind.exec_driver_sql(_SQLITE_SEARCH)
         return

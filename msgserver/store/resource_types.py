@@ -1,0 +1,90 @@
+"""What messages can be about: the built-in resource types and those that administrators define, with their fields."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Connection, delete, select
+
+from msgserver.formats import fields as typed
+from msgserver.formats.search import KEYWORD
+from msgserver.records import Field, ResourceType, Viewer
+from msgserver.store import audit, visible
+from msgserver.store.edits import Refused
+from msgserver.store.schema import resource_record, resource_type
+from msgserver.store.upsert import insert_new, put
+
+BUILT_IN = (
+    ResourceType(name="incident", label="Incident", built_in=True),
+    ResourceType(name="project", label="Project", built_in=True),
+    ResourceType(name="location", label="Location", built_in=True),
+    ResourceType(name="organisation", label="Organisation", built_in=True),
+    ResourceType(name="request", label="Request", built_in=True),
+    ResourceType(name=KEYWORD, label="Tag", built_in=True),
+)
+_fields = msgspec.json.Decoder(tuple[Field, ...])
+
+
+def seed(tx: Connection) -> None:
+    """See that the built-in types are there; what an administrator made of them stays."""
+    rows = [{"name": one.name, "label": one.label, "fields": "[]", "built_in": True} for one in BUILT_IN]
+    insert_new(tx, resource_type, rows)
+
+
+def types(tx: Connection, viewer: Viewer) -> list[ResourceType]:
+    """The types of which the viewer may see something, by label."""
+    named = {grant.resource for grant in viewer.grants}
+    return [
+        ResourceType(name=row.name, label=row.label, fields=_fields.decode(row.fields), built_in=bool(row.built_in))
+        for row in tx.execute(select(resource_type).order_by(resource_type.c.label, resource_type.c.name))
+        if visible.whole_log(viewer) or row.name in named
+    ]
+
+
+def type_of(tx: Connection, viewer: Viewer, name: str) -> ResourceType | None:
+    """One type."""
+    return next((one for one in types(tx, viewer) if one.name == name), None)
+
+
+def fields_of(tx: Connection, name: str) -> tuple[Field, ...] | None:
+    """A type's fields, whoever asks; None where there is no such type."""
+    kept = tx.scalar(select(resource_type.c.fields).where(resource_type.c.name == name))
+    return None if kept is None else _fields.decode(kept)
+
+
+def put_type(tx: Connection, actor: Viewer, one: ResourceType, now: float) -> ResourceType:
+    """Add a type, or give one another label and other fields. Records keep what they have in fields that went.
+
+    Raises:
+        Refused: its name or one of its fields cannot be so.
+    """
+    allowed = one.name[:1].isalpha() and one.name.isascii() and one.name.replace("_", "").replace("-", "").isalnum()
+    if not allowed or one.name != one.name.lower() or len(one.name) > 40 or not one.label.strip():
+        raise Refused("Nothing was saved: give the type a label, and a name of small letters and digits.")
+    if len(one.fields) > 60:
+        raise Refused("Nothing was saved: a type has at most 60 fields.")
+    if wrong := typed.mistake(one.fields):
+        raise Refused(f"Nothing was saved: {wrong}.")
+    content = {"label": one.label.strip()[:100], "fields": msgspec.json.encode(one.fields).decode()}
+    put(tx, resource_type, {"name": one.name}, content, built_in=False)
+    detail = {"label": one.label, "fields": [field.name for field in one.fields]}
+    audit.note(tx, actor, "resource type", f"resource/{one.name}", detail, now)
+    found = tx.execute(select(resource_type).where(resource_type.c.name == one.name)).one()
+    return msgspec.structs.replace(one, label=found.label, built_in=bool(found.built_in))
+
+
+def remove_type(tx: Connection, actor: Viewer, name: str, now: float) -> bool:
+    """Take away a type that has no records.
+
+    Raises:
+        Refused: it has records, or it is built in.
+    """
+    found = tx.execute(select(resource_type).where(resource_type.c.name == name)).one_or_none()
+    if found is None:
+        return False
+    if found.built_in:
+        raise Refused(f"{found.label} was kept: it is built in.")
+    if tx.scalar(select(resource_record.c.id).where(resource_record.c.resource == name).limit(1)) is not None:
+        raise Refused(f"{found.label} was kept: it has records. Remove these first.")
+    tx.execute(delete(resource_type).where(resource_type.c.name == name))
+    audit.note(tx, actor, "remove resource type", f"resource/{name}", {}, now)
+    return True
