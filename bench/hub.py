@@ -66,14 +66,18 @@ class Hub:
         self.start()
         return self
 
+    def command(self) -> list[str]:
+        """How it is started."""
+        twistd = pathlib.Path(sys.executable).with_name("twistd")
+        return [str(twistd), "-n", "--pidfile=", "msgserver", "--config", str(self.config)]
+
     def start(self) -> float:
         """Start it; returns seconds until it listens."""
         begun = time.perf_counter()
-        twistd = pathlib.Path(sys.executable).with_name("twistd")
-        command = [str(twistd), "-n", "--pidfile=", "msgserver", "--config", str(self.config)]
+        self.begun = time.time()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                self.command(),
                 cwd=self.root,
                 env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
                 stdout=log,
@@ -98,8 +102,10 @@ class Hub:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def stop(self) -> None:
-        """SIGTERM, and wait."""
+        """SIGTERM, and wait; once is enough."""
         assert self._process is not None
+        if self._process.poll() is not None:
+            return
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(30)
@@ -114,9 +120,13 @@ class Hub:
         return [int(pid) for pid in found.stdout.split()]
 
     def count(self, query: str) -> int:
+        """A whole number out of the SQLite file, read beside the running hub."""
+        return int(self.number(query))
+
+    def number(self, query: str) -> float:
         """A number out of the SQLite file, read beside the running hub."""
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=30) as database:
-            return int(database.execute(query).fetchone()[0])
+            return float(database.execute(query).fetchone()[0])
 
     def backlog(self) -> int:
         """Arrivals that are journalled and not read."""

@@ -3,59 +3,26 @@
 It tells apart what a sender must know: :class:`NothingSent` (safe to repeat) and :class:`NoAnswer` (bytes went out,
 nobody knows what became of them). A request on a kept connection that the far side is just closing is the second,
 so connections are kept for a short while only, and looked at before they are used again.
+
+Twisted's Agent would do the same at a third of the rate; see ``bench/gateway_out.py``.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Hashable
+from collections import deque
 from typing import Any
 
-import msgspec
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer, IResponse
-from zope.interface import implementer
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Factory
 
+from msgserver.wire.answer import LARGEST, Answer, AnswerReader
+from msgserver.wire.line import Line, Place, Request, place_of, written
 from msgserver.wire.reach import NotReachable, Reach
 
-LARGEST = 256 * 1024  # bytes of an answer
+__all__ = ["KEEP", "LARGEST", "Answer", "HttpAgent", "NoAnswer", "NothingSent", "Request"]
+
 KEEP = 4.0  # seconds an unused connection is kept: less than the 5 s after which many servers close
-
-
-class Request(msgspec.Struct, frozen=True):
-    """What is asked; header values may not break lines, the body is sent as it is."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What came back: header names in small letters, the last one where several are alike; ``at`` is when."""
-
-    status: int
-    headers: dict[str, str] = {}
-    body: bytes = b""
-    at: float = 0.0
-
-    @property
-    def text(self) -> str:
-        """The body as text."""
-        return self.body.decode("utf-8", "replace")
-
-    def json(self) -> Any:
-        """The body read as JSON; None where it is none."""
-        try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return None
 
 
 class NothingSent(Exception):
@@ -66,13 +33,26 @@ class NoAnswer(Exception):
     """It went out, in part at least, and no whole answer came."""
 
 
+class _Asking:
+    """A request under way: what it waits for, and why that was given up."""
+
+    waits: Deferred[Any] | None = None
+    sent = False
+    late = ""
+
+    def give_up(self, why: str) -> None:
+        self.late = why
+        if self.waits is not None:
+            self.waits.cancel()
+
+
 class HttpAgent:
     """A client for a few far sides.
 
     Args:
         allow_private: private networks and this machine may be reached.
         authorities: a PEM file of whom to trust; empty: whom the system trusts.
-        connections: how many are kept to each far side.
+        connections: how many requests may be under way at once; more wait for their turn.
     """
 
     def __init__(
@@ -80,11 +60,13 @@ class HttpAgent:
     ) -> None:
         self._reactor = reactor
         self._reach = Reach(reactor, allow_private, authorities)
-        self._pool = HTTPConnectionPool(reactor)
-        self._pool.retryAutomatically = False  # it would repeat a GET, and so send a text twice
-        self._pool.maxPersistentPerHost = connections
-        self._pool.cachedConnectionTimeout = KEEP  # type: ignore[assignment]
-        self._under_way: set[Deferred[Answer]] = set()
+        self._lines = Factory.forProtocol(Line)
+        self._lines.noisy = False
+        self._free = connections
+        self._turns: deque[Deferred[None]] = deque()
+        self._idle: dict[Place, list[Line]] = {}
+        self._tidy: IDelayedCall | None = None
+        self._under_way: set[_Asking] = set()
 
     async def ask(self, request: Request, deadline: float) -> Answer:
         """Send a request and read the whole answer within ``deadline`` seconds; 3xx is an answer like others.
@@ -94,152 +76,135 @@ class HttpAgent:
             NoAnswer: there was one, and then no (whole, bounded) answer.
             ValueError: this is no request.
         """
-        line = _Line(self._pool)
-        agent = Agent.usingEndpointFactory(self._reactor, self._reach, line)
-        asking = Deferred.fromCoroutine(self._ask(agent, request))
+        place, target = place_of(request)
+        wire = written(request, place, target)
+        asking = _Asking()
         self._under_way.add(asking)
-        late = self._reactor.callLater(deadline, asking.cancel)
+        late = self._reactor.callLater(deadline, asking.give_up, f"nothing within {deadline:.0f} s")
         try:
-            return await asking
-        except (NoAnswer, ValueError):
-            raise
+            return await self._ask(asking, place, wire, request.method)
         except NotReachable as error:
             raise NothingSent(str(error)) from error
         except Exception as error:
-            why = _words(error) if late.active() else f"nothing within {deadline:.0f} s"
-            host = request.url.split("/")[2].rpartition("@")[2]
-            if line.used:
-                raise NoAnswer(f"no answer from {host} ({why}): it may or may not have been taken") from error
-            raise NothingSent(f"no connection to {host}: {why}") from error
+            why = asking.late or _words(error)
+            if asking.sent:
+                raise NoAnswer(f"no answer from {place.host} ({why}): it may or may not have been taken") from error
+            raise NothingSent(f"no connection to {place.host}: {why}") from error
         finally:
             self._under_way.discard(asking)
             if late.active():
                 late.cancel()
 
-    async def _ask(self, agent: Agent, request: Request) -> Answer:
-        headers = Headers({"User-Agent": ["msgserver"]})
-        for name, value in request.headers:
-            headers.addRawHeader(name, value)
-        body = _Body(request.body) if request.body or request.method != "GET" else None
-        response = await agent.request(request.method.encode("ascii"), request.url.encode("ascii"), headers, body)
-        named = {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in _all(response)}
-        content, trouble = await _read(response)
-        if trouble and response.code < 400:  # a refusal is one however it ends
-            raise NoAnswer(f"the answer broke off ({trouble}): it may or may not have been taken")
-        return Answer(response.code, named, content, self._reactor.seconds())
+    async def _ask(self, asking: _Asking, place: Place, wire: bytes, method: str) -> Answer:
+        if self._free < 1:
+            turn: Deferred[None] = Deferred()
+            asking.waits = turn
+            self._turns.append(turn)
+            await turn
+        else:
+            self._free -= 1
+        try:
+            line = self._kept(place)
+            if line is None:
+                asking.waits = Deferred.fromCoroutine(self._connected(place))
+                line = await asking.waits
+            asking.sent = True
+            asking.waits = line.ask(wire, method)
+            read: AnswerReader = await asking.waits
+            now = self._reactor.seconds()
+            if read.reusable:
+                self._keep(place, line, now)
+        finally:
+            self._next()
+        return Answer(read.status, read.headers, read.body, now)
+
+    async def ask_once(self, request: Request, deadline: float) -> Answer:
+        """A rare question, asked with treq over a connection of its own; otherwise as :meth:`ask`.
+
+        Raises:
+            NothingSent: there was no connection.
+            NoAnswer: there was no answer; whether it was taken is not known.
+        """
+        from msgserver.wire import rare  # noqa: PLC0415 - treq is heavy, and most hubs never ask
+
+        asking = _Asking()
+        self._under_way.add(asking)
+        asking.waits = Deferred.fromCoroutine(rare.ask(request, deadline, self._reach, self._reactor))
+        try:
+            answer: Answer = await asking.waits
+        except NotReachable as error:
+            raise NothingSent(str(error)) from error
+        except Exception as error:
+            raise NoAnswer(f"no answer from {place_of(request)[0].host}: {asking.late or _words(error)}") from error
+        finally:
+            self._under_way.discard(asking)
+        return answer
+
+    async def _connected(self, place: Place) -> Any:
+        line: Any = await self._reach.endpoint(place.host, place.port, place.tls).connect(self._lines)
+        return line
+
+    def _next(self) -> None:
+        """Let the one who has waited longest go on."""
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.called:
+                turn.callback(None)
+                return
+        self._free += 1
+
+    # Kept connections
+
+    def _kept(self, place: Place) -> Line | None:
+        idle = self._idle.get(place)
+        while idle:
+            line = idle.pop()
+            if line.is_open:
+                return line
+            line.hang_up()
+        return None
+
+    def _keep(self, place: Place, line: Line, now: float) -> None:
+        line.idle_since = now
+        self._idle.setdefault(place, []).append(line)
+        if self._tidy is None:
+            self._tidy = self._reactor.callLater(KEEP, self._tidy_up)
+
+    def _tidy_up(self) -> None:
+        """Hang up what has not been used for a while."""
+        self._tidy = None
+        old = self._reactor.seconds() - KEEP
+        oldest = None
+        for idle in self._idle.values():
+            kept = [line for line in idle if line.idle_since > old]
+            for line in idle:
+                if line.idle_since <= old:
+                    line.hang_up()
+                elif oldest is None or line.idle_since < oldest:
+                    oldest = line.idle_since
+            idle[:] = kept
+        if oldest is not None:
+            self._tidy = self._reactor.callLater(max(oldest - old, 0.1), self._tidy_up)
 
     def close(self) -> Deferred[None]:
         """Give up what is under way, hang up all connections."""
+        if self._tidy is not None:
+            self._tidy.cancel()
+            self._tidy = None
+        for idle in self._idle.values():
+            for line in idle:
+                line.hang_up()
+        self._idle.clear()
+        for turn in list(self._turns):  # first those that have sent nothing
+            turn.cancel()
         for asking in list(self._under_way):
-            asking.cancel()
-        closing: Deferred[None] = maybeDeferred(self._pool.closeCachedConnections)
-        return closing
-
-
-def _all(response: IResponse) -> list[tuple[bytes, list[bytes]]]:
-    return list(response.headers.getAllRawHeaders())
+            asking.give_up("it was stopped")
+        closed: Deferred[None] = Deferred()
+        closed.callback(None)
+        return closed
 
 
 def _words(error: BaseException) -> str:
-    reasons = getattr(error, "reasons", None)  # Twisted wraps what happened
-    if reasons:
-        error = reasons[-1].value
     if isinstance(error, CancelledError):
         return "it was stopped"
     return str(error).rstrip(".") or type(error).__name__
-
-
-class _Line:
-    """A pool for one request, which notes whether the request got as far as a connection."""
-
-    persistent = True
-
-    def __init__(self, pool: HTTPConnectionPool) -> None:
-        self._pool = pool
-        self.used = False
-
-    def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self._connection(key, endpoint))
-
-    async def _connection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Any:
-        while True:
-            connection: Any = await self._pool.getConnection(key, endpoint)
-            if connection.state == "QUIESCENT" and not _is_closed(connection.transport):
-                self.used = True
-                return connection
-            connection.transport.loseConnection()
-
-
-def _is_closed(transport: Any) -> bool:
-    """Whether the far side has hung up a connection already, though the reactor has not yet seen it."""
-    below = getattr(transport, "transport", None)  # TLS stands on it
-    handle = getattr(below if below is not None else transport, "socket", None)
-    if handle is None:
-        return False
-    try:
-        return not handle.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """A body that is written at once."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length: Any = len(body) if body is not None else UNKNOWN_LENGTH
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        if self._body:
-            consumer.write(self._body)
-        return succeed(None)
-
-    def stopProducing(self) -> None:
-        pass
-
-    def pauseProducing(self) -> None:
-        pass
-
-    def resumeProducing(self) -> None:
-        pass
-
-
-async def _read(response: IResponse) -> tuple[bytes, str]:
-    """The body, and what was wrong with it (empty: nothing)."""
-    reader = _Reader()
-    response.deliverBody(reader)
-    return await reader.whole
-
-
-class _Reader(Protocol):
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self.whole: Deferred[tuple[bytes, str]] = Deferred(self._cancelled)
-
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > LARGEST:
-            self._hang_up()
-            self._end(f"longer than {LARGEST} bytes")
-            return
-        self._pieces.append(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        # PotentialDataLoss: HTTP/1.0 without a length ends with the connection (RFC 9112 section 6.3).
-        self._end("" if reason.check(ResponseDone, PotentialDataLoss) else _words(reason.value or Exception()))
-
-    def _cancelled(self, _: Deferred[tuple[bytes, str]]) -> None:
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        line: Any = self.transport
-        if line is not None:
-            line.loseConnection()
-
-    def _end(self, trouble: str) -> None:
-        if not self.whole.called:
-            self.whole.callback((b"".join(self._pieces), trouble))

@@ -76,7 +76,11 @@ class Reach:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Where a URL leads; nothing is looked up before a connection is needed."""
-        return _Endpoint(self, uri.host.decode("ascii"), uri.port, uri.scheme == b"https")
+        return self.endpoint(uri.host.decode("ascii"), uri.port, uri.scheme == b"https")
+
+    def endpoint(self, host: str, port: int, tls: bool) -> IStreamClientEndpoint:
+        """The same, for who has taken the URL apart."""
+        return _Endpoint(self, host, port, tls)
 
     def context(self, host: str) -> IOpenSSLClientConnectionCreator:
         """The TLS that insists on a certificate for ``host``."""

@@ -13,7 +13,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from msgserver.wire.agent import KEEP, LARGEST, HttpAgent, NoAnswer, NothingSent, Request
 from msgserver.wire.reach import is_public
@@ -199,6 +199,85 @@ async def test_stopping_gives_up_what_is_under_way(place):
 
 
 @pytest_twisted.ensureDeferred
+async def test_no_more_requests_at_once_than_allowed_and_the_rest_wait_their_turn(place):
+    here = place(says(), connections=2)
+    asking = [Deferred.fromCoroutine(here.ask()) for _ in range(5)]
+    while here.far.heard.count(b"POST ") < 2:
+        await deferLater(reactor, 0.01, lambda: None)
+    await deferLater(reactor, 0.02, lambda: None)
+    assert here.far.heard.count(b"POST ") == 2
+    asking[3].cancel()
+    with pytest.raises(NothingSent):
+        await asking[3]
+    for line in here.far.lines:
+        line.transport.write(OK)
+    while here.far.heard.count(b"POST ") < 4:
+        await deferLater(reactor, 0.01, lambda: None)
+    for line in here.far.lines:
+        line.transport.write(OK)
+    assert len(here.far.lines) == 2
+    assert [(await each).status for n, each in enumerate(asking) if n != 3] == [200] * 4
+
+
+@pytest_twisted.ensureDeferred
+async def test_stopping_sends_nothing_of_what_waited_for_its_turn(place):
+    here = place(says(), connections=1)
+    asking = [Deferred.fromCoroutine(here.ask()) for _ in range(3)]
+    while not here.far.heard:
+        await deferLater(reactor, 0.01, lambda: None)
+    await here.agent.close()
+    kinds = []
+    for each in asking:
+        try:
+            await each
+        except (NoAnswer, NothingSent) as failure:
+            kinds.append(type(failure))
+    assert kinds == [NoAnswer, NothingSent, NothingSent]
+    assert here.far.heard.count(b"POST ") == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_kept_connections_are_let_go_after_a_while():
+    clock = MemoryReactorClock()
+    agent = HttpAgent(clock, allow_private=True)
+    asking = Deferred.fromCoroutine(agent.ask(Request("GET", "http://192.0.2.1/"), 30.0))
+    host, port, factory = clock.tcpClients[0][:3]
+    line = factory.buildProtocol(IPv4Address("TCP", host, port))
+    transport = StringTransport()
+    transport.setTcpNoDelay = lambda on: None
+    transport.abortConnection = transport.loseConnection
+    line.makeConnection(transport)
+    assert transport.value().startswith(b"GET / HTTP/1.1\r\nHost: 192.0.2.1\r\n")
+    line.dataReceived(OK)
+    assert (await asking).status == 200
+    clock.advance(KEEP - 0.1)
+    assert not transport.disconnecting
+    clock.advance(0.2)
+    assert transport.disconnecting
+    assert clock.getDelayedCalls() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_rare_question_is_asked_over_a_connection_of_its_own(place):
+    here = place(says(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nX-A: b\r\nContent-Length: 2\r\n\r\nok"))
+    request = Request("POST", here.url, (("X-Key", "1"),), b"a=1")
+    for _ in range(2):
+        answer = await here.agent.ask_once(request, 5.0)
+    assert (answer.status, answer.headers["x-a"], answer.body) == (302, "b", b"ok")
+    assert len(here.far.lines) == 2
+    assert here.far.heard.count(b"a=1") == 2
+    there = place(says(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (LARGEST + 1)))
+    with pytest.raises(NoAnswer, match="longer than"):
+        await there.agent.ask_once(Request("GET", there.url), 5.0)
+    silent = place(says())
+    with pytest.raises(NoAnswer):
+        await silent.agent.ask_once(Request("GET", silent.url), 0.2)
+    inside = place(says(OK), allow_private=False)
+    with pytest.raises(NothingSent, match="set allow_private"):
+        await inside.agent.ask_once(Request("GET", inside.url), 5.0)
+
+
+@pytest_twisted.ensureDeferred
 async def test_being_cancelled_before_there_is_a_line_sent_nothing():
     clock = MemoryReactorClock()
     agent = HttpAgent(clock, allow_private=True)
@@ -279,6 +358,8 @@ def test_public_addresses_are(address):
     [
         "127.0.0.1", "127.1", "0x7f000001", "0x7f.1", "2130706433", "017700000001", "0", "localhost", "[::1]",
         "[::ffff:127.0.0.1]", "[0:0:0:0:0:ffff:7f00:1]", "169.254.169.254", "[fd00:ec2::254]", "10.0.0.1",
+        "0177.0.0.1", "0x7f.0x0.0x0.0x1", "127.0.1", "0.0.0.0", "[::]", "[64:ff9b::7f00:1]", "[fd00::1]",
+        "[2002:7f00:1::]", "[::127.0.0.1]", "LOCALHOST", "172.16.0.1", "192.168.0.1", "100.64.0.1", "2852039166",
     ],
 )  # fmt: skip
 @pytest_twisted.ensureDeferred

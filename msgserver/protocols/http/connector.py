@@ -18,7 +18,6 @@ from msgserver.connector import (
     Limits,
     NotConnected,
     PermanentFailure,
-    SendFailure,
     Status,
     Unknown,
 )
@@ -201,9 +200,10 @@ class GatewayConnector(Service):
         assert self._profile.credit_request is not None
         assert self._profile.credit is not None
         try:
-            answer = await self._ask(self._profile.credit_request(self.account))
+            question = self._profile.credit_request(self.account)
+            answer = await self._agent.ask_once(question, self.account.settings.deadline)
             self._gauges["credit"] = self._profile.credit(self.account, answer)
-        except SendFailure as failure:
+        except (NothingSent, NoAnswer) as failure:
             self._gauges["credit"] = f"not known: {failure}"
         if self.running:
             self._tell(self.status.able, self.status.words)
