@@ -193,7 +193,7 @@ def test_fsck_of_a_whole_database_and_of_one_that_is_not(place: Path, capsys: py
     assert capsys.readouterr().out.endswith("Nothing is wrong.\n")
     with once(f"sqlite:///{place}/var/msgserver.db") as tx:
         row = {"connector": "loop", "wire_id": "1", "state": "read", "outcome": "", "received_at": 0.0, "read_at": 0.0}
-        row |= {"envelope": "{}", "sha256": hashlib.sha256(b"").hexdigest(), "size": 0, "raw": b""}
+        row |= {"envelope": "{}", "sha256": hashlib.sha256(b"").hexdigest(), "size": 0}
         tx.execute(insert(msg_raw).values(**row))
     assert cli.main(["fsck"]) == 1
     assert "I1: arrival 1 is read, but became nothing\n" in capsys.readouterr().out

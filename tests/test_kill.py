@@ -180,7 +180,7 @@ def compare(world: World) -> None:
     assert len(acknowledged) > 20
     # I1: each acknowledged mail is in the journal once, byte for byte, and became one message.
     journalled: dict[str, list[int]] = {}
-    for raw_id, raw in world.rows("SELECT id, raw FROM msg_raw"):
+    for raw_id, raw in world.rows("SELECT raw_id, raw FROM msg_raw_bytes"):
         name = raw.partition(b"Message-ID: <")[2].partition(b">")[0].decode()
         assert hashlib.sha256(raw).hexdigest() == acknowledged.get(name, hashlib.sha256(raw).hexdigest())
         journalled.setdefault(name, []).append(raw_id)

@@ -26,7 +26,8 @@ from sqlalchemy.dialects import postgresql
 _encode = msgspec.json.Encoder().encode
 _KINDS = {"int": "bigint", "text": "text", "float": "double precision", "bool": "boolean"}
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
-_CHUNK = 64  # rows of one INSERT on SQLite; powers of two, so that few statements are ever prepared
+_CHUNK = 64  # rows of one INSERT on SQLite; powers of two above _EXACT, so that few statements are ever prepared
+_EXACT = 16  # rows up to which there is a statement for each number, so that a small group takes one
 
 Row = Sequence[Any]
 
@@ -141,8 +142,31 @@ def insert_rows(
     if not rows:
         return 0
     if is_sqlite(tx):
-        return _insert_sqlite(raw(tx), table.name, tuple(columns), rows, skip_existing)
+        return _insert_sqlite(raw(tx), table.name, tuple(columns), rows, skip_existing)[0]
     return _insert_postgresql(raw(tx), _unnest(table, tuple(columns), skip_existing, ""), rows)
+
+
+def insert_numbered(
+    tx: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row]
+) -> tuple[Sequence[int], int]:
+    """Insert rows, but those whose unique key is taken, and give them ids, ascending.
+
+    Returns the ids and how many went in. Where that is all of them, the ids are theirs in order; else ``went_in`` says
+    which there are.
+    """
+    if not is_sqlite(tx):
+        ids = take_ids(tx, table.name, len(rows))
+        numbered = [(number, *row) for number, row in zip(ids, rows, strict=True)]
+        return ids, insert_rows(tx, table, ("id", *columns), numbered, skip_existing=True)
+    inserted, last = _insert_sqlite(raw(tx), table.name, tuple(columns), rows, True)
+    return range(last - len(rows) + 1, last + 1), inserted
+
+
+def went_in(tx: Connection, ids: Sequence[int], found: Sequence[int], inserted: int) -> set[int]:
+    """Of ids that are there, ascending, those that ``insert_numbered`` has given just now."""
+    if is_sqlite(tx):  # one writer: what it gives is above all that was there
+        return set(found[len(found) - inserted :])
+    return set(found).intersection(ids)
 
 
 def insert_indexed(
@@ -187,17 +211,22 @@ def _insert_postgresql(connection: Any, statement: tuple[str, tuple[int, ...]], 
     return inserted
 
 
-def _insert_sqlite(connection: Any, table: str, columns: tuple[str, ...], rows: Sequence[Row], skip: bool) -> int:
-    inserted = start = 0
+def _insert_sqlite(
+    connection: Any, table: str, columns: tuple[str, ...], rows: Sequence[Row], skip: bool
+) -> tuple[int, int]:
+    """Returns how many went in, and the id of the last that did."""
+    inserted = start = last = 0
     while start < len(rows):
-        size = min(1 << ((len(rows) - start).bit_length() - 1), _CHUNK)
+        left = len(rows) - start
+        size = left if left <= _EXACT else min(1 << (left.bit_length() - 1), _CHUNK)
         cursor = connection.execute(
             _values(table, columns, size, skip), [value for row in rows[start : start + size] for value in row]
         )
         inserted += cursor.rowcount
+        last = cursor.lastrowid
         cursor.close()
         start += size
-    return inserted
+    return inserted, last
 
 
 @functools.cache

@@ -18,11 +18,11 @@ import hashlib
 import time
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, join, select, text
 
 from msgserver.store import blobs
 from msgserver.store.claiming import LEASE
-from msgserver.store.schema import msg_attachment, msg_raw
+from msgserver.store.schema import msg_attachment, msg_raw, msg_raw_bytes
 
 MOST = 20  # sentences for one question; the rest is counted
 _PAGE = 500
@@ -143,9 +143,13 @@ def _shortened(sentences: Iterator[str]) -> list[str]:
 
 def _bytes(tx: Connection) -> Iterator[str]:
     """I1: the bytes of every arrival and attachment are what their hashes say; large ones are read from their files."""
-    for table, word, column in ((msg_raw, "arrival", "raw"), (msg_attachment, "attachment", "content")):
+    arrivals = join(msg_raw, msg_raw_bytes, msg_raw_bytes.c.raw_id == msg_raw.c.id, isouter=True)
+    for table, whole, word, column in (
+        (msg_raw, arrivals, "arrival", msg_raw_bytes.c.raw),
+        (msg_attachment, msg_attachment, "attachment", msg_attachment.c.content),
+    ):
         last = 0
-        query = select(table.c.id, table.c[column], table.c.blob, table.c.sha256, table.c.size)
+        query = select(table.c.id, column, table.c.blob, table.c.sha256, table.c.size).select_from(whole)
         while rows := tx.execute(query.where(table.c.id > last).order_by(table.c.id).limit(_PAGE)).all():
             for number, content, blob, sha256, size in rows:
                 last = number

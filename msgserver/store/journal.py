@@ -12,9 +12,9 @@ from msgserver.message import Accepted, Address, Part
 from msgserver.records import JournalRow, Outcome, Raw, RawState, Viewer
 from msgserver.store import bulk, visible
 from msgserver.store.groups import place
-from msgserver.store.schema import connector_state, msg_log, msg_raw
+from msgserver.store.schema import connector_state, msg_log, msg_raw, msg_raw_bytes
 
-_COLUMNS = ("id", "connector", "wire_id", "envelope", "raw", "blob", "size", "sha256", "received_at")
+_COLUMNS = ("connector", "wire_id", "envelope", "blob", "size", "sha256", "received_at")
 
 _FIRST = bulk.Statement(
     """
@@ -32,32 +32,30 @@ def journal(tx: Connection, rows: list[JournalRow]) -> list[Accepted]:
 
     The connector's cursors are committed together with the rows.
     """
-    ids = bulk.take_ids(tx, "msg_raw", len(rows))
-    inserted = bulk.insert_rows(
-        tx,
-        msg_raw,
-        _COLUMNS,
-        [
-            (
-                raw_id,
-                row.connector,
-                row.wire_id,
-                row.envelope.decode(),
-                None if row.blob else row.raw,
-                row.blob,
-                row.size,
-                row.sha256,
-                row.received_at,
-            )
-            for raw_id, row in zip(ids, rows, strict=True)
-        ],
-        skip_existing=True,
-    )
+    ids, inserted = bulk.insert_numbered(tx, msg_raw, _COLUMNS, [_values(row) for row in rows])
     _keep_cursors(tx, rows)
-    if inserted == len(rows):
-        return [Accepted(raw_id) for raw_id in ids]
+    accepted = [Accepted(raw_id) for raw_id in ids]
+    if inserted < len(rows):
+        accepted = _with_repeats(tx, rows, ids, inserted)
+    taken = zip(accepted, rows, strict=True)
+    content = [(one.raw_id, row.raw) for one, row in taken if row.raw and not one.duplicate]
+    bulk.insert_rows(tx, msg_raw_bytes, ("raw_id", "raw"), content)
+    return accepted
+
+
+def _values(row: JournalRow) -> tuple[Any, ...]:
+    return row.connector, row.wire_id, row.envelope.decode(), row.blob, row.size, row.sha256, row.received_at
+
+
+def _with_repeats(tx: Connection, rows: Sequence[JournalRow], ids: Sequence[int], inserted: int) -> list[Accepted]:
+    """Of a group in which some are repeats: each with the id that its first coming has."""
     first = dict(_FIRST.fetch(tx, [(i, row.connector, row.wire_id) for i, row in enumerate(rows)]))
-    return [Accepted(first[i], duplicate=first[i] != raw_id) for i, raw_id in enumerate(ids)]
+    fresh = bulk.went_in(tx, ids, sorted(set(first.values())), inserted)
+    accepted = []
+    for i in range(len(rows)):
+        accepted.append(Accepted(first[i], duplicate=first[i] not in fresh))
+        fresh.discard(first[i])
+    return accepted
 
 
 def _keep_cursors(tx: Connection, rows: Sequence[JournalRow]) -> None:
@@ -75,10 +73,11 @@ _RAW = (
     msg_raw.c.connector,
     msg_raw.c.wire_id,
     msg_raw.c.envelope,
-    msg_raw.c.raw,
+    msg_raw_bytes.c.raw,
     msg_raw.c.blob,
     msg_raw.c.received_at,
 )
+_JOURNAL = select(*_RAW).join_from(msg_raw, msg_raw_bytes, msg_raw_bytes.c.raw_id == msg_raw.c.id, isouter=True)
 
 
 def unread(tx: Connection, after_id: int, limit: int) -> list[Raw]:
@@ -87,8 +86,7 @@ def unread(tx: Connection, after_id: int, limit: int) -> list[Raw]:
     On PostgreSQL a smaller id may be committed after a larger one: ask again from 0 now and then.
     """
     query = (
-        select(*_RAW)
-        .where(msg_raw.c.state == literal_column("'received'"), msg_raw.c.id > after_id)
+        _JOURNAL.where(msg_raw.c.state == literal_column("'received'"), msg_raw.c.id > after_id)
         .order_by(msg_raw.c.id)
         .limit(limit)
     )
@@ -102,7 +100,7 @@ def backlog(tx: Connection) -> int:
 
 def raw(tx: Connection, viewer: Viewer, raw_id: int) -> Raw | None:
     """One arrival as it came; None where there is none or the viewer may not see what it became."""
-    query = select(*_RAW).where(msg_raw.c.id == raw_id)
+    query = _JOURNAL.where(msg_raw.c.id == raw_id)
     if not visible.whole_log(viewer):
         seen = select(msg_log.c.id).where(msg_log.c.raw_id == msg_raw.c.id, visible.messages(viewer))
         query = query.where(exists(seen.correlate(msg_raw)))
@@ -116,15 +114,11 @@ def parts(tx: Connection, connector: str, sender: str, reference: str) -> list[R
     ``reference`` is the far side's number for it, ``sender`` the address's URI. Pieces that already became a message
     are left out, so that a number used again starts anew.
     """
-    query = (
-        select(*_RAW)
-        .where(
-            msg_raw.c.connector == connector,
-            msg_raw.c.outcome == literal_column("'part'"),
-            msg_raw.c.outcome_id.is_(None),
-        )
-        .order_by(msg_raw.c.id)
-    )
+    query = _JOURNAL.where(
+        msg_raw.c.connector == connector,
+        msg_raw.c.outcome == literal_column("'part'"),
+        msg_raw.c.outcome_id.is_(None),
+    ).order_by(msg_raw.c.id)
     return [_raw(row) for row in tx.execute(query) if _belongs(row.envelope, sender, reference)]
 
 

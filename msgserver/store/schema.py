@@ -72,8 +72,7 @@ msg_raw = Table(
     Column("connector", Text, nullable=False),
     Column("wire_id", Text, nullable=False),
     Column("envelope", Text, nullable=False),  # the Arrival without raw and cursor, JSON
-    Column("raw", LargeBinary),  # NULL where the bytes lie in the blob store
-    _text("blob"),
+    _text("blob"),  # the file its bytes are in, where they are large; others are in msg_raw_bytes
     Column("size", Integer, nullable=False),
     Column("sha256", Text, nullable=False),
     _time("received_at"),
@@ -103,6 +102,13 @@ Index(
     msg_raw.c.connector,
     sqlite_where=text("outcome = 'part'"),
     postgresql_where=text("outcome = 'part'"),
+)
+
+msg_raw_bytes = Table(  # apart, so that they are not written again when their arrival is read
+    "msg_raw_bytes",
+    metadata,
+    Column("raw_id", Big, primary_key=True, autoincrement=False),
+    Column("raw", LargeBinary, nullable=False),
 )
 
 msg_log = Table(

@@ -12,6 +12,7 @@ from msgserver.store import bulk
 from msgserver.store.schema import (
     connector_status,
     msg_raw,
+    msg_raw_bytes,
     pe_contact,
     pe_entity,
     pe_membership,
@@ -56,9 +57,10 @@ def connector(tx: Connection, name: str, *schemes: str, **values: Any) -> None:
 def arrivals(tx: Connection, count: int = 1, connector: str = "modem1") -> list[int]:
     """Journalled arrivals; returns their ids."""
     ids = list(bulk.take_ids(tx, "msg_raw", count))
-    rows = [(n, connector, f"wire {n}", "{}", b"raw", 3, "0" * 64, NOW) for n in ids]
-    columns = ("id", "connector", "wire_id", "envelope", "raw", "size", "sha256", "received_at")
+    rows = [(n, connector, f"wire {n}", "{}", 3, "0" * 64, NOW) for n in ids]
+    columns = ("id", "connector", "wire_id", "envelope", "size", "sha256", "received_at")
     bulk.insert_rows(tx, msg_raw, columns, rows)
+    bulk.insert_rows(tx, msg_raw_bytes, ("raw_id", "raw"), [(n, b"raw") for n in ids])
     return ids
 
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import hashlib
 
 import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from msgserver.message import Address, Arrival, Part
 from msgserver.records import HUB, JournalRow, Outcome
 from msgserver.store import journal
-from msgserver.store.schema import connector_state, msg_raw
+from msgserver.store.schema import connector_state, msg_raw, msg_raw_bytes
 
 
 def row(wire_id: str, raw: bytes = b"raw \0\xff bytes", **changes) -> JournalRow:
@@ -56,6 +58,25 @@ def test_the_same_wire_id_is_one_row_within_a_group_and_across(database):
     assert (late.raw_id, late.duplicate) == (a.raw_id, True)
     assert fresh.raw_id > other.raw_id
     assert database.value("SELECT count(*) FROM msg_raw") == 3
+
+
+def test_in_whatever_groups_repeats_come_each_is_taken_once(database):
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.nested_given])
+    @given(st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=40), min_size=1, max_size=6))
+    def taken_once(groups):
+        known: dict[int, int] = {}
+        with database() as tx:
+            tx.execute(msg_raw_bytes.delete())
+            tx.execute(msg_raw.delete())
+            for group in groups:
+                for name, one in zip(group, journal.journal(tx, [row(f"{n}", b"%d" % n) for n in group]), strict=True):
+                    assert one.duplicate == (name in known)
+                    assert known.setdefault(name, one.raw_id) == one.raw_id
+            assert {one.id: one.raw for one in journal.unread(tx, 0, 100)} == {
+                raw_id: b"%d" % name for name, raw_id in known.items()
+            }
+
+    taken_once()
 
 
 def test_the_cursor_commits_with_its_arrival_and_the_last_one_holds(database):

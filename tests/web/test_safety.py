@@ -134,11 +134,12 @@ def test_the_original_is_plain_text_to_save(web: Web) -> None:
     ticket_id = web.store.now(conversation)
     web.store.now(
         lambda tx: tx.exec_driver_sql(
-            "insert into msg_raw (id, connector, wire_id, envelope, raw, size, sha256, received_at)"
-            " values (7, 'mail', 'w', '{}', ?, 1, 'x', 1)",
-            (b"Subject: <b>x</b>\r\n\r\n<script>",),
+            "insert into msg_raw (id, connector, wire_id, envelope, size, sha256, received_at)"
+            " values (7, 'mail', 'w', '{}', 1, 'x', 1)"
         )
     )
+    content = b"Subject: <b>x</b>\r\n\r\n<script>"
+    web.store.now(lambda tx: tx.exec_driver_sql("insert into msg_raw_bytes values (7, ?)", (content,)))
     message_id = web.store.now(message, ticket_id, raw_id=7)
     answer = ana.get(f"/messages/{message_id}/original")
     assert answer.body == b"Subject: <b>x</b>\r\n\r\n<script>"
