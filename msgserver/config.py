@@ -45,6 +45,7 @@ __all__ = [
     "RedisSettings",
     "Secret",
     "StoreSettings",
+    "TrustSettings",
     "Url",
     "WebSettings",
     "connector_settings",
@@ -80,6 +81,15 @@ def _network(value: str) -> str | None:
         ipaddress.ip_network(value)
     except ValueError:
         return 'must be addresses or networks, as in "127.0.0.1" or "10.0.0.0/8"'
+    return None
+
+
+def _dns_server(value: str) -> str | None:
+    host, colon, port = value.rpartition(":")
+    try:
+        ipaddress.ip_address(host if colon and port.isdecimal() and "." in host else value)
+    except ValueError:
+        return 'must be addresses of DNS servers, as in "192.0.2.53" or "127.0.0.1:5353"'
     return None
 
 
@@ -146,6 +156,14 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = []  # addresses whose X-Forwarded-For is believed
 
 
+class TrustSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[trust]``: whether the senders of mail are checked, and by which DNS."""
+
+    check: bool = True  # SPF, DKIM and DMARC of every mail; False: only what our own border says
+    dns: list[Annotated[str, msgspec.Meta(extra={"check": _dns_server})]] = []  # servers to ask; []: the system's
+    within: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 5.0  # seconds; then a mail is recorded unchecked
+
+
 class ConnectorTable(msgspec.Struct, frozen=True):
     """``[connector.NAME]`` as it stands in the file: its type, and keys that only the type can read."""
 
@@ -164,6 +182,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings
     redis: RedisSettings | None
     web: WebSettings
+    trust: TrustSettings = TrustSettings()
     connector: dict[str, ConnectorTable]
 
     def chosen(self) -> dict[str, ConnectorTable]:
@@ -179,6 +198,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     redis: RedisSettings | None = None
     web: WebSettings = WebSettings()
+    trust: TrustSettings = TrustSettings()
     connector: dict[str, Any] = {}
 
 
@@ -216,7 +236,15 @@ def load(path: Path, base_dir: Path | None = None) -> Config:
     missing = [name for name in read.hub.connectors if name not in connectors] if read.hub.connectors != "all" else []
     if missing:
         raise ConfigError(source, [_no_such_connector(name, connectors) for name in missing])
-    return Config(source=source, hub=read.hub, store=read.store, redis=read.redis, web=read.web, connector=connectors)
+    return Config(
+        source=source,
+        hub=read.hub,
+        store=read.store,
+        redis=read.redis,
+        web=read.web,
+        trust=read.trust,
+        connector=connectors,
+    )
 
 
 def _connector_tables(raw: Mapping[str, Any]) -> tuple[dict[str, ConnectorTable], list[Mistake]]:
@@ -294,6 +322,7 @@ def show(config: Config, connectors: Mapping[str, LoadedConnector]) -> dict[str,
         "store": config.store,
         "redis": config.redis,
         "web": config.web,
+        "trust": config.trust,
     }
     shown = {name: _plain(table) for name, table in tables.items() if table is not None}
     for name, table in config.connector.items():

@@ -172,7 +172,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     spam: bool = False
     robot: str = ""  # why it counts as a robot's; a robot's message never reopens a ticket nor is answered
     forward: bool = True  # False: loop guard stopped it; logged, tagged, copied to nobody
-    trust: str = ""
+    trust: str = ""  # why its sender's address is believed
+    doubt: str = ""  # why it looks forged
+    checks: str = ""  # what SPF, DKIM and DMARC found, as RFC 8601 writes it
     trouble: tuple[str, ...] = ()
     search: tuple[str, ...] = ()  # tokens out of formats.search.index: sender, recipients, subject, body
     rules_version: int = 0
@@ -311,11 +313,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     spam: bool
     robot: str
     cause: str
-    trust: str
+    trust: str  # why its sender's address is believed
     trouble: tuple[str, ...]
     raw_id: int | None
     wire_message_id: str
     in_reply_to: str
+    doubt: str = ""  # why its sender looks forged
+    checks: str = ""  # what SPF, DKIM and DMARC found
     unread: bool = False  # for the viewer who asked
 
 
@@ -440,7 +444,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     ``words``: any of these words or phrases occurs (in the language ``stem``, with other endings too). ``prefix``: the
     first word of the text. ``hashtags``: any of these, without their sign. ``sender``: an address or a pattern with
     ``*``. ``connector``: it came by this one. ``pattern``: a regular expression that takes linear time (RE2).
-    ``from_minute``, ``until_minute``: minutes after midnight where the hub is; ``days``: 0 is Monday.
+    ``from_minute``, ``until_minute``: minutes after midnight where the hub is; ``days``: 0 is Monday. ``doubted``: the
+    sender of the mail looks forged.
     """
 
     id: int
@@ -468,6 +473,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     verified: bool = False  # where its sender's address is believed
     assign: tuple[int, ...] = ()  # users
     reply: str = ""  # a text; at most one a day to a sender
+    doubted: bool = False
 
 
 class RuleSet(msgspec.Struct, frozen=True):

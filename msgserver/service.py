@@ -39,9 +39,11 @@ from msgserver.routing.recorder import Recorder
 from msgserver.routing.render import envelope_of
 from msgserver.routing.router import Router
 from msgserver.routing.statuses import Statuses
+from msgserver.routing.trust import Examiner
 from msgserver.routing.upkeep import Upkeep
 from msgserver.store import blobs
 from msgserver.store.door import Store, StoreError
+from msgserver.wire.lookups import system_lookups
 from msgserver.workers.pool import WorkerPool
 
 log = Logger()
@@ -102,7 +104,8 @@ class HubService(Service):
         self.recorder = recorder = Recorder(
             store, bus, signer, own_marks(loaded), desk.obey, desk.confirm, new_uid, reactor
         )
-        self.reader = Reader(store, recorder, self.workers, lambda name: deferToThread(blobs.get, state, name), reactor)
+        examiner = make_examiner(config, loaded, self.workers, reactor)
+        self.reader = Reader(store, recorder, examiner, lambda name: deferToThread(blobs.get, state, name), reactor)
         self.router = router = Router(store, bus, self.reader, reactor)
 
         def render(claimed: Claimed, connector: IConnector) -> Any:
@@ -231,6 +234,14 @@ def own_marks(loaded: dict[str, LoadedConnector]) -> frozenset[str]:
     """What our own mail carries in X-Msgserver-Loop: the domains that connectors write mail from."""
     addresses = [getattr(found.settings, "own_address", "") for found in loaded.values()]
     return frozenset(address.rpartition("@")[2].lower() for address in addresses if address)
+
+
+def make_examiner(config: Config, loaded: dict[str, LoadedConnector], workers: WorkerPool, reactor: Any) -> Examiner:
+    """Whoever finds out who a mail is from, by the DNS and by what our own border says."""
+    trust = config.trust
+    dns = system_lookups(reactor, trust.dns) if trust.check else None
+    borders = {name: getattr(found.settings, "border", "") for name, found in loaded.items()}
+    return Examiner(workers, dns, borders, reactor, trust.within)
 
 
 def web_service(house: House) -> IService:

@@ -76,6 +76,8 @@ def read_mail(raw: bytes, limits: ReadingLimits = _DEFAULT) -> Reading:
         languages=_languages(_first(fields, "content-language")),
         trouble=tuple(body.trouble),
         complete=complete,
+        authors=sum(max(1, len(people(value, 2))) for value in fields.get("from", ())[:2]),
+        results=tuple(value[:8_000] for value in fields.get("authentication-results", ())[:10]),
     )
 
 

@@ -37,6 +37,25 @@ class Bounce(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""  # the far side's own
 
 
+class Signature(msgspec.Struct, frozen=True):
+    """What one DKIM signature is worth: "pass", "fail", "permerror", "temperror" or "policy" (RFC 8601)."""
+
+    domain: str
+    result: str
+    why: str = ""
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """Whether a mail's sender is who its From: says; where both are empty, nobody knows.
+
+    ``believed``: why it is proven. ``doubt``: why it looks forged. ``checks``: what was found, as RFC 8601 writes it.
+    """
+
+    believed: str = ""
+    doubt: str = ""
+    checks: str = ""
+
+
 class Terms(msgspec.Struct, frozen=True):
     """The words of a message as rules and index take them (formats.tokens)."""
 
@@ -76,6 +95,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     trouble: tuple[str, ...] = ()  # what was repaired, guessed or left out, in words
     complete: bool = True  # False: a limit was met, there is more in the raw bytes
     terms: Terms | None = None  # None: not cut into words yet
+    authors: int = 0  # addresses in all From: fields; more than one is a trick, or a mail that cannot be checked
+    results: tuple[str, ...] = ()  # Authentication-Results, the newest first; whom to believe is the house's to know
+    signatures: tuple[Signature, ...] = ()  # checked with the keys that the reader was given
+    trust: Trust | None = None  # None: not judged yet
 
     @property
     def fresh(self) -> str:

@@ -13,8 +13,8 @@ from msgserver.records import PlannedTag, Priority, Rule
 class Words(msgspec.Struct, frozen=True):
     """A message as the parser sees it: the tokens of its subject and of what is new in its body, and both as text.
 
-    ``at``: when it came, POSIX seconds. ``trust``: why the sender's address is believed. ``robot``: why it counts as
-    a robot's.
+    ``at``: when it came, POSIX seconds. ``trust``: why the sender's address is believed, ``doubt``: why it looks
+    forged. ``robot``: why it counts as a robot's.
     """
 
     subject: Sequence[str] = ()
@@ -25,6 +25,7 @@ class Words(msgspec.Struct, frozen=True):
     at: float = 0.0
     trust: str = ""
     robot: str = ""
+    doubt: str = ""
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):

@@ -207,6 +207,10 @@ def _other_conditions(place: int, rule: Rule, seen: _Seen) -> list[str] | None:
         if rule.connector != words.connector:
             return None
         said.append(f"came by {rule.connector}")
+    if rule.doubted:
+        if not words.doubt:
+            return None
+        said.append("its sender looks forged")
     if timed(rule):
         if not _on_time(rule, *seen.minute):
             return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from msgserver.formats.reading import Reading
+from msgserver.formats.reading import Reading, Trust
 from msgserver.formats.search import index_tokens
 from msgserver.formats.tokens import terms, tokens
 from msgserver.message import Address, Arrival
@@ -57,6 +57,9 @@ def plan_mail(
         # MAIL FROM:<>: whoever wrote it wants no answer (RFC 3834 section 2, RFC 5321 section 4.5.5).
         verdict = Verdict("null reverse-path", verdict.forward, verdict.why)
     hints = mail_hints(signer, arrival.recipients, reading.in_reply_to, reading.references, reading.subject)
+    if reading.trust is not None and reading.trust.doubt:
+        # Whoever writes in another's name does not get into their conversations by a number that he guessed.
+        hints = msgspec.structs.replace(hints, subject_tag=None)
     return _planned(item, reading, sender, verdict, hints, rules, uid)
 
 
@@ -70,11 +73,24 @@ def _planned(
     uid: str,
 ) -> Planned:
     arrival = item.arrival
-    chosen = Choice.NONE if verdict.robot or sender is None else choice(reading.fresh)
+    trust = reading.trust or Trust(believed=believed(arrival))
+    # STOP in somebody's forged name goes to a person, who can ask.
+    chosen = Choice.NONE if verdict.robot or sender is None or trust.doubt else choice(reading.fresh)
     words = reading.terms or terms(reading)
     decision = Decision()
     if chosen is Choice.NONE:
-        decision = parse(Words(words.subject, words.fresh, sender, item.connector), rules)
+        decision = parse(
+            Words(
+                words.subject,
+                words.fresh,
+                sender,
+                item.connector,
+                trust=trust.believed,
+                doubt=trust.doubt,
+                robot=verdict.robot,
+            ),
+            rules,
+        )
     trouble = reading.trouble if verdict.forward else (*reading.trouble, f"copied to nobody: {verdict.why}")
     plan = Plan(
         raw_id=item.raw_id,
@@ -97,9 +113,12 @@ def _planned(
         priority=decision.priority,
         actionable=decision.actionable,
         spam=decision.spam,
+        verified_by=decision.verified,
         robot=verdict.robot,
         forward=verdict.forward and chosen is Choice.NONE,
-        trust=trust(arrival),
+        trust=trust.believed,
+        doubt=trust.doubt,
+        checks=trust.checks,
         trouble=trouble,
         search=_searched(sender, reading.sender_name, arrival.recipients, words.subject, words.body),
         rules_version=rules.version,
@@ -107,7 +126,7 @@ def _planned(
     return Planned(plan, chosen)
 
 
-def trust(arrival: Arrival) -> str:
+def believed(arrival: Arrival) -> str:
     """Why the sender's address is believed, or "" where anybody could have written it."""
     if user := arrival.facts.get("auth"):
         return f"logged in as {user}"

@@ -43,9 +43,9 @@ class Unread(Exception):
 
 
 class MailReaders(Protocol):
-    """Whoever turns the bytes of mails into readings: ``workers.WorkerPool``."""
+    """Whoever turns mails into readings: ``trust.Examiner``, with the workers behind it."""
 
-    def read_mails(self, mails: Sequence[bytes]) -> Awaitable[Sequence[Any]]:
+    def read_mails(self, items: Sequence[Journalled]) -> Awaitable[Sequence[Any]]:
         """One Reading, or what says why there is none, for each mail."""
 
 
@@ -301,7 +301,7 @@ class Reader:
                 await self._set_aside(item.raw_id, f"nothing here reads {item.arrival.media_type}")
         read: list[tuple[Journalled, Reading | None]] = []
         if mails:
-            readings = await self._ask_workers([item.arrival.raw for item in mails])
+            readings = await self._ask_workers(mails)
             for item, reading in zip(mails, readings, strict=True):
                 if isinstance(reading, Reading):
                     read.append((item, reading))
@@ -309,12 +309,12 @@ class Reader:
                     await self._set_aside(item.raw_id, reading.why)
         return read
 
-    async def _ask_workers(self, raws: list[bytes]) -> Sequence[Any]:
+    async def _ask_workers(self, mails: list[Journalled]) -> Sequence[Any]:
         """Have the workers read; while there are none, wait: the mails are in the journal."""
         wait = 0.5
         while True:
             try:
-                return await self._workers.read_mails(raws)
+                return await self._workers.read_mails(mails)
             except TemporaryFailure as failure:
                 if self._stopped:
                     raise

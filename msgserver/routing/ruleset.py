@@ -104,7 +104,7 @@ class _Index:
             self.senders.setdefault(sender, []).append(place)
         elif sender.startswith("*") and sender.count("*") == 1:
             self.tails.setdefault(sender[1:], []).append(place)
-        elif sender or rule.connector or timed(rule):
+        elif sender or rule.connector or rule.doubted or timed(rule):
             self.loose.append(place)
 
 
@@ -143,7 +143,7 @@ def compile_rules(rule_set: RuleSet, names: Names | None = None, zone: tzinfo | 
 
 def conditions(rule: Rule) -> int:
     """How many conditions a rule names."""
-    named = (rule.words, rule.prefix, rule.hashtags, rule.pattern, rule.sender, rule.connector)
+    named = (rule.words, rule.prefix, rule.hashtags, rule.pattern, rule.sender, rule.connector, rule.doubted)
     return sum(map(bool, named)) + timed(rule) + (rule.find is Find.NAME)
 
 

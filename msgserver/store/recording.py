@@ -171,7 +171,7 @@ def ticket_uid(message_uid: str) -> str:
 _MESSAGE = (
     "id", "uid", "raw_id", "direction", "connector", "sender", "sender_name", "recipients", "subject", "body", "html",
     "sent_at", "received_at", "entity_id", "ticket_id", "number", "wire_message_id", "in_reply_to", "verified",
-    "verified_at", "actionable", "spam", "robot", "trust", "trouble",
+    "verified_at", "actionable", "spam", "robot", "trust", "doubt", "checks", "trouble",
 )  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def _write_messages(
             clean(plan.html), plan.sent_at, plan.received_at, entities[i], known.id,
             known.messages + numbers[known.id], clean(plan.wire_message_id), clean(plan.in_reply_to),
             clean(plan.verified_by), plan.received_at if plan.verified_by else None, plan.actionable, plan.spam,
-            clean(plan.robot), clean(plan.trust), bulk.encode(plan.trouble),
+            clean(plan.robot), clean(plan.trust), clean(plan.doubt), clean(plan.checks), bulk.encode(plan.trouble),
         ))  # fmt: skip
     bulk.insert_indexed(tx, msg_log, _MESSAGE, rows, [plan.search for plan in plans])
 

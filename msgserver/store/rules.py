@@ -14,8 +14,8 @@ from msgserver.store.edits import Refused, Stale
 from msgserver.store.schema import counter, rule, rule_version
 
 _COUNTER = "rules"
-_CONDITIONS = ("words", "prefix", "sender", "connector")
-_ACTIONS = ("resource", "record", "entity_id", "priority", "actionable", "spam", "stop")
+_CONDITIONS = ("words", "prefix", "sender", "connector", "doubted")
+_ACTIONS = ("resource", "record", "entity_id", "priority", "actionable", "spam", "stop", "verified")
 
 
 class Wording(msgspec.Struct, frozen=True):
@@ -58,8 +58,10 @@ def rule_of(tx: Connection, rule_id: int) -> tuple[Rule, int] | None:
 def _checked(one: Rule) -> Rule:
     if not one.name.strip():
         raise Refused("Nothing was saved: give the rule a name.")
-    if not (one.words or one.prefix or one.sender or one.connector):
-        raise Refused("Nothing was saved: say when the rule holds (words, first word, sender or connector).")
+    if not (one.words or one.prefix or one.sender or one.connector or one.doubted):
+        raise Refused(
+            "Nothing was saved: say when the rule holds (words, first word, sender, connector or a doubtful sender)."
+        )
     decides = one.priority is not None or one.actionable is not None or one.spam or one.stop
     if not (one.resource or one.entity_id or decides):
         raise Refused("Nothing was saved: say what the rule does (tag, route, priority, actionable, spam or stop).")

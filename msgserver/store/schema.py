@@ -141,6 +141,8 @@ msg_log = Table(
     _flag("automatic"),
     _text("cause"),
     _text("trust"),
+    _text("doubt"),
+    _text("checks"),
     _text("trouble", "[]"),
 )
 Index("ix_msg_log_ticket", msg_log.c.ticket_id, msg_log.c.number)

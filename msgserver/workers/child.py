@@ -19,6 +19,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from msgserver.formats.mime import read_mail
+from msgserver.formats.signatures import check
 from msgserver.formats.tokens import terms
 from msgserver.workers.frames import Answer, FrameCutter, ReadMail, Ready, Returned, Unreadable, answer, read_question
 
@@ -36,13 +37,14 @@ class Desk:
         self._functions: dict[str, Callable[[bytes], bytes]] = {}
         self._cpu_limit = 0
 
-    def answer(self, function: str, seconds: float, payload: bytes) -> Answer:
+    def answer(self, function: str, seconds: float, payload: bytes, keys: dict[str, bytes]) -> Answer:
         """Do what is asked; whatever goes wrong is an answer too."""
         self._limit_time(seconds)
         try:
             if not function:
                 reading = read_mail(payload)
-                return ReadMail(replace(reading, terms=terms(reading)))
+                signatures = check(payload, keys) if keys else ()
+                return ReadMail(replace(reading, terms=terms(reading), signatures=signatures))
             return Returned(self._function(function)(payload))
         except MemoryError:
             return Unreadable("reading it takes more memory than a reader is given")

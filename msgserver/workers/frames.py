@@ -2,7 +2,7 @@
 
 ::
 
-    -> u32 length, [function, seconds, payload]     one question; function "" reads a mail
+    -> u32 length, [function, seconds, payload, keys]       one question; function "" reads a mail
     <- u32 length, Ready | Reading | Unreadable | Returned
 
 Answers come in the order of the questions. Imports nothing of Twisted: the child is to start fast and stay small.
@@ -11,6 +11,7 @@ Answers come in the order of the questions. Imports nothing of Twisted: the chil
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 
 import msgspec
 
@@ -48,7 +49,8 @@ Answer = Ready | ReadMail | Unreadable | Returned
 
 _encoder = msgspec.msgpack.Encoder()
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
-_questions = msgspec.msgpack.Decoder(tuple[str, float, bytes])
+_questions = msgspec.msgpack.Decoder(tuple[str, float, bytes, dict[str, bytes]])
+_NO_KEYS: dict[str, bytes] = {}
 
 
 def pack(frame: bytes) -> bytes:
@@ -56,13 +58,13 @@ def pack(frame: bytes) -> bytes:
     return _LENGTH.pack(len(frame)) + frame
 
 
-def question(function: str, seconds: float, payload: bytes) -> bytes:
-    """A question as it goes over the pipe."""
-    return pack(_encoder.encode((function, seconds, payload)))
+def question(function: str, seconds: float, payload: bytes, keys: Mapping[str, bytes] = _NO_KEYS) -> bytes:
+    """A question as it goes over the pipe. ``keys``: what a mail's signatures are to be checked with."""
+    return pack(_encoder.encode((function, seconds, payload, keys)))
 
 
-def read_question(frame: bytes) -> tuple[str, float, bytes]:
-    """The function, its seconds and its payload."""
+def read_question(frame: bytes) -> tuple[str, float, bytes, dict[str, bytes]]:
+    """The function, its seconds, its payload and the keys."""
     return _questions.decode(frame)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -72,8 +72,12 @@ class WorkerPool(Service):
 
     # -- what others ask
 
-    async def read_mails(self, raws: Sequence[bytes]) -> list[Reading | Unreadable]:
+    async def read_mails(
+        self, raws: Sequence[bytes], keys: Sequence[Mapping[str, bytes]] = ()
+    ) -> list[Reading | Unreadable]:
         """Read mails, many at once; answers are in the order given.
+
+        ``keys``: for each mail what its signatures are checked with (formats.signatures); left out: they are not.
 
         A mail that kills its reader or takes too long is Unreadable; the others are read all the same.
 
@@ -82,7 +86,9 @@ class WorkerPool(Service):
         """
         if not raws:
             return []
-        answers = await self._ask([question("", self._time_limit, raw) for raw in raws], self._time_limit)
+        each = keys or ({},) * len(raws)
+        questions = [question("", self._time_limit, raw, mine) for raw, mine in zip(raws, each, strict=True)]
+        answers = await self._ask(questions, self._time_limit)
         return [said.reading if isinstance(said, ReadMail) else _unreadable(said) for said in answers]
 
     async def call(self, function: str, payload: bytes, time_limit: float | None = None) -> bytes:

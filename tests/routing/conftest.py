@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
@@ -25,6 +26,7 @@ from msgserver.routing.desk import Desk
 from msgserver.routing.reader import Reader
 from msgserver.routing.recorder import Recorder
 from msgserver.routing.router import Router
+from msgserver.routing.trust import Examiner
 from msgserver.store import blobs
 from msgserver.store.door import Store, once
 
@@ -64,8 +66,9 @@ class Workers:
         for waiting in held:
             waiting.callback(None)
 
-    async def read_mails(self, mails: Sequence[bytes]) -> Sequence[Any]:
+    async def read_mails(self, mails: Sequence[bytes], keys: Sequence[Any] = ()) -> Sequence[Any]:
         from msgserver.formats.mime import read_mail
+        from msgserver.formats.signatures import check
         from msgserver.workers.frames import Unreadable
 
         self.batches.append(len(mails))
@@ -75,9 +78,24 @@ class Workers:
             waiting: Deferred[None] = Deferred()
             self.held.append(waiting)
             await waiting
-        return [
-            Unreadable("its reader died") if b"poison" in mail else read_mail(mail, ReadingLimits()) for mail in mails
-        ]
+        readings: list[Any] = []
+        for mail, mine in zip(mails, keys or [{}] * len(mails), strict=True):
+            reading = read_mail(mail, ReadingLimits())
+            reading = msgspec.structs.replace(reading, signatures=check(mail, mine))
+            readings.append(Unreadable("its reader died") if b"poison" in mail else reading)
+        return readings
+
+
+class Dns:
+    """Knows what is put into ``records`` by name and type; nothing else exists."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    async def ask(self, name: str, kind: str) -> tuple[Any, ...]:
+        self.asked.append((name, kind))
+        return self.records.get((name, kind), ())
 
 
 class WayIn:
@@ -98,8 +116,10 @@ class WayIn:
         self.recorder = Recorder(
             store, self.bus, SIGNER, frozenset({"hub.example"}), self.desk.obey, self.desk.confirm, new_uid, reactor
         )
+        self.dns = Dns()
+        examiner = Examiner(self.workers, self.dns, {}, reactor)
         self.reader = Reader(
-            store, self.recorder, self.workers, lambda name: deferToThread(blobs.get, state, name), reactor
+            store, self.recorder, examiner, lambda name: deferToThread(blobs.get, state, name), reactor
         )
         self.router = Router(store, self.bus, self.reader, reactor)
 

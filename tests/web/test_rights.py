@@ -51,6 +51,7 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "GET /messages/new": PEOPLE,
     "POST /messages/new": PEOPLE,
     "GET /messages/{message}/original": RAW,
+    "GET /messages/{message}/html": EVERY,
     "GET /attachments/{attachment}": EVERY,
     "GET /trace/{message}": EVERY,
     "POST /deliveries/{delivery}/retry": {D, O, Role.ADMINISTRATOR},

@@ -51,7 +51,9 @@ class Page(HTMLParser):
             if value and not re.match(r"^(/|\?|#|https://x\.example/|$)", value):
                 self.active.append(f"{tag} {name}={value}")
         never = ("iframe", "object", "embed", "base", "style", "svg", "math", "img")
-        if tag in never or (tag == "meta" and "http-equiv" in found):
+        sandbox = found.get("sandbox")
+        walled = tag == "iframe" and sandbox is not None and "script" not in sandbox and "origin" not in sandbox
+        if (tag in never and not walled) or (tag == "meta" and "http-equiv" in found):
             self.active.append(tag)
         if tag == "script" and not (found.get("src") or "").startswith("/static/"):
             self.active.append("script")

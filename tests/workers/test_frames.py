@@ -35,7 +35,10 @@ def test_a_frame_too_long_to_be_true():
 
 
 def test_questions_and_answers_survive():
-    assert read_question(question("m:f", 2.5, b"\x00\xff")[4:]) == ("m:f", 2.5, b"\x00\xff")
+    assert read_question(question("m:f", 2.5, b"\x00\xff")[4:]) == ("m:f", 2.5, b"\x00\xff", {})
+    assert read_question(question("", 1.0, b"x", {"k1._domainkey.x.org": b"p="})[4:])[3] == {
+        "k1._domainkey.x.org": b"p="
+    }
     reading = Reading(
         subject="é",
         sender=Address("mailto", "a@b.c"),

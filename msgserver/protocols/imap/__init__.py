@@ -19,6 +19,7 @@ Its table::
     largest = 26214400                  # octets; of a larger mail only the header is taken, and told so
     batch = 50                          # mails that are marked together
     answer_within = 60                  # seconds of silence until the server counts as gone
+    border = ""                         # the provider, as its Authentication-Results name it: they are believed
 
 Its wire (RFC 3501; C: this hub, S: the server)::
 

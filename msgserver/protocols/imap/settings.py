@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     largest: Annotated[int, msgspec.Meta(ge=10_000, le=200 * 1024 * 1024)] = 25 * 1024 * 1024
     batch: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
     answer_within: Seconds = 60.0
+    border: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, or would show the password, in words."""

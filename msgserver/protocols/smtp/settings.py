@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     key: str = ""  # a file, PEM; default: it is in the certificate's file
     users: dict[str, Secret] = {}  # who may log in (AUTH), under TLS only; nobody has to
     limits: ServerLimits = ServerLimits()
+    border: str = ""  # the mail server before this one, as its Authentication-Results name it: they are believed
 
     sender: str = ""  # our address on what we send; default: hub@<first domain>
     relay: Connect = ""  # the smarthost, "tcp:127.0.0.1:2526"; none: receive only

@@ -132,6 +132,8 @@ def _rule(new: NewRule, rule_id: int) -> Rule:
         spam=new.spam,
         stop=new.stop,
         active=new.active,
+        doubted=new.doubted,
+        verified=new.verified,
     )
 
 

@@ -85,6 +85,9 @@ class MessageShape(Struct, frozen=True):
     actionable: bool | None
     spam: bool
     unread: bool
+    trust: str  # why its sender's address is believed; empty: nobody knows
+    doubt: str  # why its sender looks forged
+    checks: str  # what SPF, DKIM and DMARC found (RFC 8601)
 
 
 class PersonShape(Struct, frozen=True):
@@ -200,6 +203,8 @@ class RuleShape(Struct, frozen=True):
     spam: bool
     stop: bool
     active: bool
+    doubted: bool
+    verified: bool
 
 
 class ConnectorShape(Struct, frozen=True):
@@ -276,6 +281,9 @@ def message_shape(
         actionable=m.actionable,
         spam=m.spam,
         unread=m.unread,
+        trust=m.trust,
+        doubt=m.doubt,
+        checks=m.checks,
     )
 
 
@@ -351,6 +359,8 @@ def rule_shape(rule: Rule) -> RuleShape:
         spam=rule.spam,
         stop=rule.stop,
         active=rule.active,
+        doubted=rule.doubted,
+        verified=rule.verified,
     )
 
 

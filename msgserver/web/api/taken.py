@@ -108,6 +108,8 @@ class NewRule(Struct, frozen=True, forbid_unknown_fields=True):
     stop: bool = False
     active: bool = True
     position: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    doubted: bool = False  # only mail whose sender looks forged
+    verified: bool = False  # mark as verified what comes from a proven sender
 
 
 class ConnectorChange(Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,7 +36,11 @@ async def _show(ask: Ask, wrong: str = "", status: int = 200) -> Answer:
 
 
 async def add(ask: Ask) -> Answer:
-    """Add a keyword rule."""
+    """Add a keyword rule, or the one that puts forged mail aside."""
+    if ask.form("forged") == "spam":
+        forged = Rule(id=0, name="forged senders", position=0, doubted=True, spam=True)
+        await ask.store.write(kept_rules.create_rule, ask.viewer, forged, ask.at)
+        return see_other("/rules?said=added")
     words = tuple(filter(None, (word.strip() for word in _SEPARATOR.split(ask.form("words")))))
     resource, record = read_tag(ask.form("tag"))
     rule = Rule(

@@ -1,0 +1,210 @@
+"""Finds out whether a mail's sender is who it says: what SPF, DKIM and DMARC tell, before the mail is recorded.
+
+It stands between the journal and the workers: the mail is ours already, so nothing is lost however slow the DNS is, and
+there is a limit on how long it may take. The keys are fetched here, the checking with them is done by the workers. What
+the DNS does not say in time is no verdict, for the sender or against it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.logger import Logger
+
+from msgserver.formats.authentication import Claim, claims
+from msgserver.formats.dmarc import Policies, Policy, SpfResult, judge, policy, walk
+from msgserver.formats.reading import Reading, Signature, Trust
+from msgserver.formats.sender_policy import MOST_QUESTIONS, Question, check
+from msgserver.formats.signatures import keys_wanted
+from msgserver.message import Arrival
+from msgserver.routing.journalling import Journalled
+
+WITHIN = 5.0  # seconds for all that is asked about one group of mails
+
+T = TypeVar("T")
+
+
+class Readers(Protocol):
+    """``workers.WorkerPool``."""
+
+    def read_mails(self, raws: Sequence[bytes], keys: Sequence[Mapping[str, bytes]] = ()) -> Awaitable[Sequence[Any]]:
+        """One Reading, or what says why there is none, for each mail; signatures are checked with the keys."""
+
+
+class Dns(Protocol):
+    """``wire.lookups.Lookups``."""
+
+    def ask(self, name: str, kind: str) -> Awaitable[tuple[Any, ...]]:
+        """The records of a name; raises where the DNS does not say."""
+
+
+class Examiner:
+    """Has mails read, each with a verdict on its sender.
+
+    Args:
+        readers: the workers.
+        dns: None where nothing is to be checked.
+        borders: by connector, the authserv-id of the mail server before it that checks senders; "" where there is none.
+        reactor: gives time.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, readers: Readers, dns: Dns | None, borders: Mapping[str, str], reactor: Any, within: float = WITHIN
+    ) -> None:
+        self._readers = readers
+        self._dns = dns
+        self._borders = borders
+        self._reactor = reactor
+        self._within = within
+
+    async def read_mails(self, items: Sequence[Journalled]) -> Sequence[Any]:
+        """Like the workers' ``read_mails``, of arrivals; every Reading carries its ``trust``."""
+        until = self._reactor.seconds() + self._within
+        none: dict[str, bytes] = {}
+        keys = await self._each(until, [self._keys(item.arrival) for item in items], none)
+        readings = await self._readers.read_mails([item.arrival.raw for item in items], keys)
+        judged = [self._judged(item, reading) for item, reading in zip(items, readings, strict=True)]
+        trusts = await self._each(until + self._within / 2, judged, Trust(checks="not checked in time"))
+        return [
+            msgspec.structs.replace(reading, trust=trust) if isinstance(reading, Reading) else reading
+            for reading, trust in zip(readings, trusts, strict=True)
+        ]
+
+    async def _each(self, until: float, asks: Sequence[Coroutine[Any, Any, T]], otherwise: T) -> list[T]:
+        """All at once, each with its answer, or what stands for it where there is none in time."""
+        left = max(0.1, until - self._reactor.seconds())
+
+        async def one(ask: Coroutine[Any, Any, T]) -> T:
+            try:
+                return await Deferred.fromCoroutine(ask).addTimeout(left, self._reactor, _late)
+            except TimeoutError:
+                return otherwise
+            except Exception:
+                self.log.failure("a sender could not be checked")
+                return otherwise
+
+        return [*await gatherResults([Deferred.fromCoroutine(one(ask)) for ask in asks])]
+
+    # --- before reading ----------
+
+    async def _keys(self, arrival: Arrival) -> dict[str, bytes]:
+        """The records with which a mail's signatures are checked; those that the DNS does not give are left out."""
+        wanted = keys_wanted(arrival.raw) if self._dns is not None and not arrival.facts.get("auth") else ()
+        found = await self._all((name, "TXT") for name in wanted)
+        keys = {
+            name: next((one for one in records if b"p=" in one), b"")
+            for (name, _), records in found.items()
+            if records is not None
+        }
+        return keys or ({"": b""} if wanted else {})  # with none at all, it would not be looked at
+
+    async def _all(self, questions: Iterable[Question]) -> dict[Question, tuple[Any, ...] | None]:
+        """Answers to many questions at once; None where there is none."""
+        each = tuple(dict.fromkeys(questions))
+        answers = await gatherResults([Deferred.fromCoroutine(self._ask(*question)) for question in each])
+        return dict(zip(each, answers, strict=True))
+
+    async def _ask(self, name: str, kind: str) -> tuple[Any, ...] | None:
+        assert self._dns is not None
+        try:
+            return await self._dns.ask(name, kind)
+        except CancelledError:
+            raise
+        except Exception as error:
+            self.log.debug("no answer about {name} {kind}: {error}", name=name, kind=kind, error=error)
+            return None
+
+    # --- after reading ----------
+
+    async def _judged(self, item: Journalled, reading: Any) -> Trust:
+        """The verdict on one mail."""
+        arrival = item.arrival
+        if user := arrival.facts.get("auth"):
+            return Trust(believed=f"logged in as {user}")
+        if not isinstance(reading, Reading) or reading.sender is None:
+            return Trust()
+        if reading.authors > 1:
+            return Trust(doubt="it names several senders, which hides who wrote it", checks="dmarc=permerror")
+        author = _dns_name(reading.sender.value)
+        said = claims(reading.results, self._borders.get(item.connector, ""))
+        if any(one.method == "dmarc" and one.result == "pass" and one.domain("header.from") == author for one in said):
+            checks = f"dmarc=pass header.from={author} (said by {self._borders[item.connector]})"
+            who = self._borders[item.connector]
+            return Trust(believed=f"{author} vouches for it: {who} has checked it", checks=checks)
+        if self._dns is None:
+            return Trust()
+        spf = _claimed_spf(said) or (SpfResult() if said else await self._spf(arrival))
+        signatures = (*reading.signatures, *_claimed_signatures(said))
+        if not spf.result and not any(one.result == "pass" for one in signatures):
+            return Trust(checks="; ".join(f"dkim={one.result} header.d={one.domain}" for one in signatures))
+        policies, known = await self._policies(author, signatures, spf)
+        return judge(author, signatures, spf, policies, known)
+
+    async def _spf(self, arrival: Arrival) -> SpfResult:
+        """What SPF says of the server that brought a mail; no result where it had it from another one."""
+        peer, sender = arrival.facts.get("peer", ""), arrival.sender
+        if not _public(peer):
+            return SpfResult("")
+        answers: dict[Question, tuple[Any, ...] | None] = {}
+        for _ in range(MOST_QUESTIONS):
+            result = check(peer, sender.value if sender else "", arrival.facts.get("helo", ""), answers)
+            if isinstance(result, SpfResult):
+                return result
+            answers[result] = await self._ask(*result)
+        return SpfResult("permerror")
+
+    async def _policies(self, author: str, signatures: Sequence[Signature], spf: SpfResult) -> tuple[Policies, bool]:
+        """The policies that decide about a mail, and whether the DNS told all of them."""
+        proven = [one.domain for one in signatures if one.result == "pass"]
+        proven += [spf.domain] if spf.result == "pass" else []
+        domains = [author, *(one for one in dict.fromkeys(proven) if _may_align(author, one))][:6]
+        names = dict.fromkeys(name for domain in domains for name in walk(domain))
+        found = await self._all((f"_dmarc.{name}", "TXT") for name in names)
+        policies: dict[str, Policy | None] = {}
+        for (name, _), records in found.items():
+            policies[name.removeprefix("_dmarc.")] = policy(records) if records is not None else None
+        return policies, None not in found.values()
+
+
+def _late(_result: object, _seconds: float) -> Any:
+    raise TimeoutError
+
+
+def _dns_name(address: str) -> str:
+    """The domain of an address as the DNS writes it."""
+    domain = address.rpartition("@")[2].rstrip(".")
+    try:
+        return domain if domain.isascii() else domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+
+
+def _may_align(author: str, other: str) -> bool:
+    """Whether two domains can belong to one organisation at all: then it is worth asking."""
+    return author.split(".")[-2:] == other.split(".")[-2:]
+
+
+def _public(address: str) -> bool:
+    """Whether a mail came from outside: servers on this machine and network hand on what others gave them."""
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
+
+
+def _claimed_spf(said: Sequence[Claim]) -> SpfResult | None:
+    for one in said:
+        if one.method == "spf":
+            return SpfResult(one.result, one.domain("smtp.mailfrom", "smtp.helo"))
+    return None
+
+
+def _claimed_signatures(said: Sequence[Claim]) -> tuple[Signature, ...]:
+    passed = [one.domain("header.d", "header.i") for one in said if one.method == "dkim" and one.result == "pass"]
+    return tuple(Signature(domain, "pass", "said by our border") for domain in dict.fromkeys(passed) if domain)[:5]
