@@ -413,6 +413,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     preferred: bool
     bouncing_at: float | None
     bounce_words: str
+    stopped_at: float | None = None  # when it asked for no more messages
+    stopped_why: str = ""
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 from zoneinfo import available_timezones
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from msgserver.formats.tokens import fold
 from msgserver.message import Address
@@ -28,7 +30,15 @@ from msgserver.store.schema import (
 from msgserver.store.upsert import insert_new
 
 ENTITY = [pe_entity.c[name] for name in Entity.__struct_fields__]
-_CONTACT = [pe_contact.c[name] for name in Contact.__struct_fields__]
+_CONTACT = [
+    *(pe_contact.c[name] for name in Contact.__struct_fields__ if not name.startswith("stopped")),
+    suppression.c.at.label("stopped_at"),
+    func.coalesce(suppression.c.why, "").label("stopped_why"),
+]
+_ADDRESSES = select(*_CONTACT).outerjoin(suppression, suppression.c.address == pe_contact.c.address)
+_LANGUAGE = re.compile(
+    r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*"
+)  # RFC 5646 section 2.1, as far as it goes without its registry
 _CHANGEABLE = frozenset({"name", "language", "timezone", "comments", "quiet_from", "quiet_until"})
 _CANDIDATES = 200  # that are looked at for a completion
 
@@ -54,8 +64,13 @@ def named_like(text: str) -> ColumnElement[bool]:
     return names.found_by([names.ENTITY], text, pe_entity.c.id)
 
 
+def reindex(tx: Connection, entity_ids: Iterable[int]) -> None:
+    """See that each is found by its name and addresses, and one that is gone by nothing."""
+    for entity_id in entity_ids:
+        _index(tx, entity_id)
+
+
 def _index(tx: Connection, entity_id: int) -> None:
-    """See that it is found by its name and addresses."""
     name = tx.scalar(select(pe_entity.c.name).where(pe_entity.c.id == entity_id)) or ""
     words = names.words_of(name)
     for address in tx.scalars(select(pe_contact.c.address).where(pe_contact.c.entity_id == entity_id)):
@@ -133,8 +148,9 @@ def create_entity(
     """A new person, group or organisation.
 
     Raises:
-        Refused: it has no name, or its uid is taken.
+        Refused: it has no name, its uid is taken, or there is no such time zone or language.
     """
+    check_place(timezone, language)
     name = clean(" ".join(name.split())[:200])
     if not name:
         raise Refused("Nothing was saved: give a name.")
@@ -154,7 +170,7 @@ def update_entity(tx: Connection, actor: Viewer, entity_id: int, changes: dict[s
     ``quiet_from`` and ``quiet_until`` are minutes after midnight where they live, or both None.
 
     Raises:
-        Refused: the name is empty, there is no such time zone, or one end of the quiet hours is missing.
+        Refused: the name is empty, there is no such time zone or language, or one end of the quiet hours is missing.
     """
     before = entity(tx, actor, entity_id)
     if before is None:
@@ -192,9 +208,25 @@ def _told(value: Any) -> Any:
     return value[:300] if isinstance(value, str) else value
 
 
+def check_place(timezone: str, language: str) -> None:
+    """See that a time zone and a language are such; empty ones are fine.
+
+    Raises:
+        Refused: one is not.
+    """
+    if timezone and timezone not in _zones():
+        raise Refused(f"Nothing was saved: there is no time zone {timezone[:60]!r}. Write it as in Asia/Kabul.")
+    if language and not _LANGUAGE.fullmatch(language):
+        raise Refused(f"Nothing was saved: {language[:40]!r} is no language. Write its code, as in fa or pt-BR.")
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 def _check(values: dict[str, Any], before: Entity) -> None:
-    if (zone := values.get("timezone")) and zone not in available_timezones():
-        raise Refused(f"Nothing was saved: there is no time zone {zone[:60]!r}. Write it as in Asia/Kabul.")
+    check_place(values.get("timezone", ""), values.get("language", ""))
     ends = [values.get(name, getattr(before, name)) for name in ("quiet_from", "quiet_until")]
     if ends.count(None) == 1 or not all(end is None or 0 <= end < 24 * 60 for end in ends):
         raise Refused("Nothing was saved: give both ends of the quiet hours, from 00:00 to 23:59, or neither.")
@@ -234,7 +266,7 @@ def contacts(tx: Connection, viewer: Viewer, entity_id: int) -> list[Contact]:
 def contacts_of(tx: Connection, viewer: Viewer, entity_ids: Iterable[int]) -> dict[int, list[Contact]]:
     """The addresses of several; those without any are not in the answer."""
     row = pe_contact.c
-    rows = select(*_CONTACT).where(row.entity_id.in_(list(entity_ids)))
+    rows = _ADDRESSES.where(row.entity_id.in_(list(entity_ids)))
     if not visible.whole_log(viewer):
         rows = rows.join(pe_entity, pe_entity.c.id == row.entity_id).where(visible.entities(viewer))
     found: dict[int, list[Contact]] = {}
@@ -245,7 +277,7 @@ def contacts_of(tx: Connection, viewer: Viewer, entity_ids: Iterable[int]) -> di
 
 def contact(tx: Connection, viewer: Viewer, contact_id: int) -> Contact | None:
     """One address; None where the viewer may not see whose it is."""
-    rows = select(*_CONTACT).join(pe_entity, pe_entity.c.id == pe_contact.c.entity_id)
+    rows = _ADDRESSES.join(pe_entity, pe_entity.c.id == pe_contact.c.entity_id)
     row = tx.execute(rows.where(pe_contact.c.id == contact_id, visible.entities(viewer))).one_or_none()
     return None if row is None else _contact(row)
 
@@ -276,14 +308,29 @@ def add_contact(
     return contact(tx, actor, here)
 
 
-def prefer(tx: Connection, actor: Viewer, contact_id: int, now: float) -> Contact | None:
-    """Make this address the one to use first."""
+def prefer(tx: Connection, actor: Viewer, contact_id: int, now: float, preferred: bool = True) -> Contact | None:
+    """Make this address the one to use first (or one like the others)."""
     chosen = contact(tx, actor, contact_id)
-    if chosen is None:
-        return None
+    if chosen is None or chosen.preferred == preferred:
+        return chosen
     row = pe_contact.c
-    tx.execute(update(pe_contact).where(row.entity_id == chosen.entity_id).values(preferred=row.id == contact_id))
-    audit.note(tx, actor, "prefer address", f"entity/{chosen.entity_id}", {"address": chosen.address}, now)
+    mine = update(pe_contact).where(row.entity_id == chosen.entity_id)
+    tx.execute(mine.values(preferred=row.id == (contact_id if preferred else 0)))
+    detail = {"address": chosen.address, "preferred": preferred}
+    audit.note(tx, actor, "prefer address", f"entity/{chosen.entity_id}", detail, now)
+    return contact(tx, actor, contact_id)
+
+
+def set_bouncing(tx: Connection, actor: Viewer, contact_id: int, words: str, now: float) -> Contact | None:
+    """Say why messages to an address come back, or with no words that it is used again."""
+    chosen = contact(tx, actor, contact_id)
+    if chosen is None or not (words or chosen.bouncing_at):
+        return chosen
+    words = clean(words[:500])
+    values = {"bouncing_at": (chosen.bouncing_at or now) if words else None, "bounce_words": words}
+    tx.execute(update(pe_contact).where(pe_contact.c.id == contact_id).values(**values))
+    detail = {"address": chosen.address, "bouncing": words}
+    audit.note(tx, actor, "mark address", f"entity/{chosen.entity_id}", detail, now)
     return contact(tx, actor, contact_id)
 
 
@@ -342,7 +389,7 @@ def set_stopped(tx: Connection, actor: Viewer, contact_id: int, stopped: bool, w
     if changed:
         act = "stop address" if stopped else "allow address"
         audit.note(tx, actor, act, f"entity/{chosen.entity_id}", {"address": chosen.address, "why": why[:200]}, now)
-    return chosen
+    return contact(tx, actor, contact_id)
 
 
 def suppressed(tx: Connection, addresses: Iterable[str]) -> dict[str, str]:

@@ -128,7 +128,7 @@ def test_removing_somebody_keeps_the_messages(tx):
     assert people.remove_entity(tx, ANA, ana.id, NOW)
     assert not people.remove_entity(tx, ANA, ana.id, NOW)
     assert messages.message(tx, HUB, made).entity_id is None
-    assert membership.members(tx, HUB, crew.id) == []
+    assert membership.members(tx, HUB, crew.id).items == ()
 
 
 def test_stop(tx):
@@ -150,8 +150,8 @@ def test_groups_do_not_go_round_in_circles(tx):
         with pytest.raises(Refused):
             membership.add_member(tx, ANA, group.id, member.id, NOW)
     assert membership.everybody(tx, [a.id]) == {ana.id}
-    assert membership.members(tx, ANA, b.id) == [c]
-    assert membership.groups_of(tx, ANA, ana.id) == [c]
+    assert [one.entity for one in membership.members(tx, ANA, b.id).items] == [c]
+    assert [one.entity for one in membership.groups_of(tx, ANA, ana.id)] == [c]
     assert membership.add_member(tx, ANA, a.id, 99, NOW) is None
     assert membership.remove_member(tx, ANA, b.id, c.id, NOW)
     assert not membership.remove_member(tx, ANA, b.id, c.id, NOW)
@@ -186,3 +186,65 @@ def test_whom_nothing_reaches_is_named(tx):
     listed = membership.groups(tx, ANA).items
     assert [(one.entity.name, one.people, one.unreachable) for one in listed] == [("Crew", 4, 3), ("Team", 4, 3)]
     assert membership.groups(tx, ANA, kind=EntityKind.ORGANISATION).items == ()
+
+
+def test_members_have_roles_and_come_in_pages(tx):
+    crew = make(tx, "Crew", EntityKind.GROUP)
+    for name in ("d", "b", "a", "c"):
+        made = make(tx, name, EntityKind.PERSON, *(["sms:+1555000"] if name < "c" else []))
+        membership.add_member(tx, ANA, crew.id, made.id, NOW, "driver" if name == "a" else "")
+    first = membership.members(tx, ANA, crew.id, limit=3)
+    rest = membership.members(tx, ANA, crew.id, "", False, first.next, 3)
+    told = [(one.entity.name, one.role, one.why) for one in (*first.items, *rest.items)]
+    assert told == [
+        ("a", "driver", ""),
+        ("b", "", ""),
+        ("c", "", membership.NO_ADDRESS),
+        ("d", "", membership.NO_ADDRESS),
+    ]
+    assert [one.entity.name for one in membership.members(tx, ANA, crew.id, lost=True).items] == ["c", "d"]
+    assert [one.entity.name for one in membership.members(tx, ANA, crew.id, "b").items] == ["b"]
+    a = first.items[0].entity.id
+    assert membership.roles(tx, ANA, crew.id) == ["driver"]
+    assert membership.set_role(tx, ANA, crew.id, a, "  lead  driver ", NOW).role == "lead driver"
+    membership.add_member(tx, ANA, crew.id, a, NOW + 1)
+    assert membership.member(tx, ANA, crew.id, a).role == "lead driver"
+    membership.add_member(tx, ANA, crew.id, a, NOW + 1, "nurse")
+    assert [one.role for one in membership.groups_of(tx, ANA, a)] == ["nurse"]
+    assert membership.set_role(tx, ANA, crew.id, 99, "x", NOW) is None
+    assert membership.member(tx, ANA, crew.id, 99) is None
+    acts = [entry.act for entry in audit.entries(tx, thing=f"entity/{crew.id}").items]
+    assert (acts.count("add member"), acts.count("change role")) == (4, 2)
+
+
+def test_a_warning_names_so_many_and_no_more(tx, monkeypatch):
+    monkeypatch.setattr(membership, "WARNED", 2)
+    crew, team = make(tx, "Crew", EntityKind.GROUP), make(tx, "Team", EntityKind.GROUP)
+    for name in "abc":
+        membership.add_member(tx, ANA, team.id, make(tx, name).id, NOW)
+    assert len(membership.add_member(tx, ANA, crew.id, team.id, NOW)) == 2
+
+
+def test_what_is_known_of_an_address(tx):
+    ana = make(tx, "Ana", EntityKind.PERSON, "sms:+15551234", "mailto:ana@example.org")
+    phone, _ = people.contacts(tx, ANA, ana.id)
+    assert people.set_stopped(tx, ANA, phone.id, True, "said STOP", NOW).stopped_why == "said STOP"
+    assert people.contacts(tx, ANA, ana.id)[0].stopped_at == NOW
+    assert people.set_stopped(tx, ANA, phone.id, False, "", NOW).stopped_at is None
+    assert people.set_bouncing(tx, ANA, phone.id, "no such number", NOW).bounce_words == "no such number"
+    assert people.set_bouncing(tx, ANA, phone.id, "", NOW).bouncing_at is None
+    assert people.set_bouncing(tx, ANA, phone.id, "", NOW).bouncing_at is None
+    assert people.set_bouncing(tx, ANA, 99, "", NOW) is None
+    assert people.prefer(tx, ANA, phone.id, NOW).preferred
+    assert not people.prefer(tx, ANA, phone.id, NOW, False).preferred
+    acts = [entry.act for entry in audit.entries(tx, thing=f"entity/{ana.id}").items]
+    assert acts[:6] == ["prefer address"] * 2 + ["mark address"] * 2 + ["allow address", "stop address"]
+
+
+@pytest.mark.parametrize("place", [{"timezone": "Mars/Base"}, {"language": "not a language"}])
+def test_a_place_there_is_not(tx, place):
+    with pytest.raises(Refused, match=r"no time zone|no language"):
+        people.create_entity(tx, ANA, "u", EntityKind.PERSON, "Ana", NOW, **place)
+    ana = make(tx, "Ana")
+    with pytest.raises(Refused, match=r"no time zone|no language"):
+        people.update_entity(tx, ANA, ana.id, place, NOW)
