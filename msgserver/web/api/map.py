@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from msgserver.routing.may import Act
-from msgserver.web.api import desk, messages, openapi, people, tickets
+from msgserver.web.api import desk, groups, messages, openapi, people, tickets
+from msgserver.web.api import people_shapes as of_people
 from msgserver.web.api import shapes as gives
 from msgserver.web.api import taken as takes
 from msgserver.web.api.giving import once
@@ -66,7 +67,24 @@ API = (
     _delete("/entities/{entity}", people.remove, Act.PEOPLE),
     _list("/entities/{entity}/contacts", people.contacts, Act.SEE, gives.ContactShape),
     _post("/entities/{entity}/contacts", people.add_contact, Act.PEOPLE, takes.NewContact, gives.ContactShape),
+    _list("/entities/{entity}/groups", people.groups, Act.SEE, of_people.MemberShape),
+    _list("/entities/likely-duplicates", people.likely, Act.PEOPLE, of_people.LikelyShape),
+    _post("/entities/{entity}/merge", people.merge, Act.PEOPLE, of_people.Duplicate, gives.EntityShape, 200),
+    _list("/groups", groups.listing, Act.SEE, of_people.GroupShape, ("q", "kind", *PAGED)),
+    _get("/groups/{group}", groups.show, Act.SEE, of_people.GroupShape),
+    _list("/groups/{group}/unreachable", groups.unreachable, Act.SEE, of_people.UnreachableShape),
+    _list("/groups/{group}/members", groups.members, Act.SEE, of_people.MemberShape, ("q", *PAGED)),
+    _post("/groups/{group}/members", groups.add, Act.PEOPLE, of_people.NewMember, of_people.MemberShape),
+    _get("/groups/{group}/members/{member}", groups.member, Act.SEE, of_people.MemberShape),
+    _change(
+        "PATCH", "/groups/{group}/members/{member}", groups.change, Act.PEOPLE, of_people.MemberChange,
+        of_people.MemberShape,
+    ),
+    _delete("/groups/{group}/members/{member}", groups.remove, Act.PEOPLE),
     _get("/contacts/{contact}", people.contact, Act.SEE, gives.ContactShape),
+    _change(
+        "PATCH", "/contacts/{contact}", people.patch_contact, Act.PEOPLE, of_people.ContactChange, gives.ContactShape
+    ),
     _delete("/contacts/{contact}", people.remove_contact, Act.PEOPLE),
     _list("/subscriptions", desk.list_subscriptions, Act.SUBSCRIBE, gives.SubscriptionShape, COPIES),
     _post("/subscriptions", desk.subscribe, Act.SUBSCRIBE, takes.NewSubscription, gives.SubscriptionShape),

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from msgserver.web.api import shapes, taken
 from msgserver.web.ask import Answer, Ask
 from msgserver.web.routes import Open, Row
 
@@ -49,13 +48,8 @@ async def describe(ask: Ask) -> Answer:
 
 def description(rows: tuple[Row, ...], url: str, name: str) -> dict[str, Any]:
     """The whole document."""
-    kinds = [
-        kind
-        for module in (shapes, taken)
-        for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
-        and kind.__module__ == module.__name__
-    ]  # fmt: skip
+    told = dict.fromkeys(kind for row in rows for kind in (row.takes, row.gives))
+    kinds = [kind for kind in told if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
     _refs, schemas = msgspec.json.schema_components(kinds, ref_template=REF)
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:

@@ -6,12 +6,14 @@ import uuid
 
 from msgspec import UNSET
 
+from msgserver.formats.hours import read_hour
 from msgserver.message import Address
-from msgserver.records import Entity, EntityKind, Viewer
+from msgserver.records import Contact, Entity, EntityKind, Viewer
 from msgserver.routing.may import Act, require
-from msgserver.store import people
+from msgserver.store import membership, merging, people
 from msgserver.web.api.giving import NOTHING, addresses, edit, give, give_all, give_page, limit
 from msgserver.web.api.giving import take as taken
+from msgserver.web.api.people_shapes import ContactChange, Duplicate, likely_shape, member_shape
 from msgserver.web.api.shapes import contact_shape, entity_shape
 from msgserver.web.api.taken import EntityChange, NewContact, NewEntity
 from msgserver.web.ask import Answer, Ask, Refusal, Tx, not_found
@@ -56,13 +58,16 @@ async def add(ask: Ask) -> Answer:
 
 
 async def patch(ask: Ask) -> Answer:
-    """Change name, language, time zone or comments."""
+    """Change name, language, time zone, comments or quiet hours."""
     wish = taken(ask, EntityChange)
-    changes = {
+    changes: dict[str, str | int | None] = {
         name: value
         for name in wish.__struct_fields__
         if (value := getattr(wish, name)) is not UNSET and isinstance(value, str)
     }
+    for name in ("quiet_from", "quiet_until"):
+        if name in changes:
+            changes[name] = read_hour(str(changes[name])) if changes[name] else None
     found = await edit(ask, people.update_entity, ask.viewer, ask.part["entity"], changes, ask.at)
     if found is None:
         raise not_found("entity")
@@ -98,6 +103,47 @@ async def contact(ask: Ask) -> Answer:
     if found is None:
         raise not_found("contact")
     return give(contact_shape(found))
+
+
+def mark(tx: Tx, actor: Viewer, contact_id: int, wish: ContactChange, now: float) -> Contact | None:
+    """Change what is known of an address."""
+    if wish.verified is not UNSET:
+        people.verify(tx, actor, contact_id, wish.verified, now)
+    if wish.bouncing is not UNSET:
+        people.set_bouncing(tx, actor, contact_id, wish.bouncing, now)
+    if wish.stopped is not UNSET:
+        people.set_stopped(tx, actor, contact_id, wish.stopped, f"said by {actor.name}", now)
+    if wish.preferred is not UNSET:
+        people.prefer(tx, actor, contact_id, now, wish.preferred)
+    return people.contact(tx, actor, contact_id)
+
+
+async def patch_contact(ask: Ask) -> Answer:
+    """Change whether it is preferred, verified, stopped (no more messages) or bouncing."""
+    changed = await edit(ask, mark, ask.viewer, ask.part["contact"], taken(ask, ContactChange), ask.at)
+    if changed is None:
+        raise not_found("contact")
+    return give(contact_shape(changed))
+
+
+async def groups(ask: Ask) -> Answer:
+    """In which groups and organisations it directly is, with its role there."""
+    found = await _one(ask)
+    return give_all(await ask.store.read(membership.groups_of, ask.viewer, found.id), member_shape)
+
+
+async def likely(ask: Ask) -> Answer:
+    """Pairs that may be one person kept twice: they share an address or a name; at most 100."""
+    return give_all(await ask.store.read(merging.likely, ask.viewer, 100), likely_shape)
+
+
+async def merge(ask: Ask) -> Answer:
+    """Make one of two: all that ``duplicate`` has goes over to this one, and it is no more. It cannot be undone."""
+    wish = taken(ask, Duplicate)
+    merged = await edit(ask, merging.merge, ask.viewer, ask.part["entity"], wish.duplicate, ask.at)
+    if merged is None:
+        raise not_found("entity")
+    return give(entity_shape(merged))
 
 
 async def remove_contact(ask: Ask) -> Answer:

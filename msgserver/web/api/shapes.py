@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from msgserver.formats.hours import hour_words
 from msgserver.records import (
     ConnectorRow,
     Contact,
@@ -140,6 +141,8 @@ class EntityShape(Struct, frozen=True):
     language: str
     timezone: str
     comments: str
+    quiet_from: str = ""
+    quiet_until: str = ""
 
 
 class ContactShape(Struct, frozen=True):
@@ -151,6 +154,8 @@ class ContactShape(Struct, frozen=True):
     verified: bool
     preferred: bool
     bouncing: str
+    stopped: bool = False
+    stopped_why: str = ""
 
 
 class SubscriptionShape(Struct, frozen=True):
@@ -319,14 +324,29 @@ def note_shape(note: Note) -> NoteShape:
 def entity_shape(entity: Entity) -> EntityShape:
     """An entity for programs."""
     return EntityShape(
-        entity.id, entity.uid, entity.kind.value, entity.name, entity.language, entity.timezone, entity.comments
+        entity.id,
+        entity.uid,
+        entity.kind.value,
+        entity.name,
+        entity.language,
+        entity.timezone,
+        entity.comments,
+        hour_words(entity.quiet_from),
+        hour_words(entity.quiet_until),
     )
 
 
 def contact_shape(c: Contact) -> ContactShape:
     """A contact for programs."""
     return ContactShape(
-        c.id, c.entity_id, c.address, c.verified_at is not None, c.preferred, c.bounce_words if c.bouncing_at else ""
+        c.id,
+        c.entity_id,
+        c.address,
+        c.verified_at is not None,
+        c.preferred,
+        (c.bounce_words or "it bounces") if c.bouncing_at else "",
+        c.stopped_at is not None,
+        c.stopped_why,
     )
 
 

@@ -13,6 +13,10 @@ Uri = Annotated[str, Meta(min_length=3, max_length=400, description="mailto:...,
 Id = Annotated[int, Meta(ge=1, lt=2**53)]
 Level = Annotated[str, Meta(description="low, normal, high or urgent", pattern="^(low|normal|high|urgent)$")]
 
+Hour = Annotated[
+    str, Meta(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9])?$", description="22:00, where they live; or empty")
+]
+
 
 class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
     """A new message to anybody."""
@@ -73,6 +77,8 @@ class EntityChange(Struct, frozen=True, forbid_unknown_fields=True, omit_default
     language: Annotated[str, Meta(max_length=35)] | UnsetType = UNSET
     timezone: Annotated[str, Meta(max_length=60)] | UnsetType = UNSET
     comments: Annotated[str, Meta(max_length=10_000)] | UnsetType = UNSET
+    quiet_from: Hour | UnsetType = UNSET
+    quiet_until: Hour | UnsetType = UNSET
 
 
 class NewContact(Struct, frozen=True, forbid_unknown_fields=True):
