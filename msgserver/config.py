@@ -119,6 +119,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     web: bool = True  # whether this process serves the web
     node: str | None = None  # this process among several; None: the machine's name
     region: Annotated[str, msgspec.Meta(extra={"check": _region})] = ""  # the country of numbers written without one
+    contact: str = ""  # told to whoever writes HELP
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -168,6 +168,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority = Priority.NORMAL
     actionable: bool | None = None
     assign: tuple[int, ...] = ()  # users who take its ticket
+    replies: tuple[tuple[int, str], ...] = ()  # what rules answer: rule, text
+    matched: tuple[int, ...] = ()  # the rules that acted, counted as their hits
+    decided: tuple[str, ...] = ()  # what the parser decided and why, a line for each rule and plug-in
     verified_by: str = ""  # why it counts as verified ("trusted sender"), empty: it does not
     spam: bool = False
     robot: str = ""  # why it counts as a robot's; a robot's message never reopens a ticket nor is answered
@@ -440,12 +443,20 @@ class Find(StrEnum):
     NAME = "name"  # anywhere in the text: a name or alias
 
 
+class Holds(StrEnum):
+    """What a rule may ask a text to name."""
+
+    POSITION = "position"  # degrees, geo:, or a link to a map
+    PHONE = "phone"  # a phone number
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One parser rule: when every named condition holds, its actions happen; the most specific first.
 
     ``words``: any of these words or phrases occurs (in the language ``stem``, with other endings too). ``prefix``: the
     first word of the text. ``hashtags``: any of these, without their sign. ``sender``: an address or a pattern with
-    ``*``. ``connector``: it came by this one. ``pattern``: a regular expression that takes linear time (RE2).
+    ``*``. ``connector``: it came by this one, or with a colon (``sms:``) by any for addresses of this scheme.
+    ``holds``: the text names each of these. ``pattern``: a regular expression that takes linear time (RE2).
     ``from_minute``, ``until_minute``: minutes after midnight where the hub is; ``days``: 0 is Monday. ``doubted``: the
     sender of the mail looks forged.
     """
@@ -474,7 +485,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     find: Find = Find.NONE
     verified: bool = False  # where its sender's address is believed
     assign: tuple[int, ...] = ()  # users
-    reply: str = ""  # a text; at most one a day to a sender
+    reply: str = ""  # a text, with {name}, {ticket} and {hub} in it; at most one a day to a sender
+    holds: tuple[Holds, ...] = ()
     doubted: bool = False
 
 

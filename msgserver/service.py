@@ -38,6 +38,7 @@ from msgserver.routing.reader import Reader
 from msgserver.routing.recorder import Recorder
 from msgserver.routing.render import envelope_of
 from msgserver.routing.router import Router
+from msgserver.routing.snapshot import Snapshots
 from msgserver.routing.statuses import Statuses
 from msgserver.routing.trust import Examiner
 from msgserver.routing.upkeep import Upkeep
@@ -99,11 +100,10 @@ class HubService(Service):
             writers=config.store.writers,
             state_dir=state,
         )
-        self.desk = desk = Desk(store, bus, lanes, config.hub.name, new_uid, reactor)
+        self.desk = desk = Desk(store, bus, lanes, config.hub.name, new_uid, reactor, config.hub.contact)
+        self.rules = rules = Snapshots(store, config.hub.region)
         self.workers = WorkerPool(reactor)
-        self.recorder = recorder = Recorder(
-            store, bus, signer, own_marks(loaded), desk.obey, desk.confirm, new_uid, reactor
-        )
+        self.recorder = recorder = Recorder(store, bus, signer, own_marks(loaded), rules, desk.wish, new_uid, reactor)
         examiner = make_examiner(config, loaded, self.workers, reactor)
         self.reader = Reader(store, recorder, examiner, lambda name: deferToThread(blobs.get, state, name), reactor)
         self.router = router = Router(store, bus, self.reader, reactor)
@@ -134,6 +134,7 @@ class HubService(Service):
             connectors=self.connectors,
             node=node,
             reactor=reactor,
+            rules=rules,
             gauges=self.gauges,
         )
         self._web = web_service(self.house) if config.hub.web else None

@@ -41,6 +41,16 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 1.0
 
 
+class Suggested(msgspec.Struct, frozen=True):
+    """What all plug-in parsers make of one message, and of those that were skipped, why."""
+
+    suggestions: tuple[Suggestion, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+NO_SUGGESTION = Suggested()
+
+
 class Match(msgspec.Struct, frozen=True):
     """A rule that acted, and why in words."""
 

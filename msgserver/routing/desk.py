@@ -7,24 +7,21 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from msgserver.message import Address
-from msgserver.records import HUB, Draft, Recorded, Viewer
+from msgserver.records import Draft, Recorded, Viewer
 from msgserver.routing.bus import Bus
-from msgserver.routing.commands import Choice, confirmation
 from msgserver.routing.loopguard import Notices
 from msgserver.routing.may import Act, require
 from msgserver.routing.plan import Planned
-from msgserver.store import people
+from msgserver.store.answering import Wish
 from msgserver.store.door import Store
 from msgserver.store.writing import write_draft
-
-OPT_OUT = "opt-out"  # the cause of the one answer to STOP, which goes out in spite of it
 
 
 class Desk:
     """One door for people's words; the way in for the world is the router.
 
-    ``lanes`` says which connector sends to which address scheme where the question's own way cannot be taken.
+    ``lanes`` says which connector sends to which address scheme where the question's own way cannot be taken;
+    ``contact`` is told to whoever asks for HELP.
     """
 
     log = Logger()
@@ -37,6 +34,7 @@ class Desk:
         hub_name: str,
         new_uid: Callable[[], str],
         reactor: Any,
+        contact: str = "",
     ) -> None:
         self._store = store
         self._bus = bus
@@ -44,6 +42,7 @@ class Desk:
         self._hub_name = hub_name
         self._new_uid = new_uid
         self._reactor = reactor
+        self._contact = contact
         self._notices = Notices()
 
     async def write(self, actor: Viewer, draft: Draft) -> Recorded:
@@ -66,37 +65,9 @@ class Desk:
         self._bus.ring("delivery", ("*",))
         return recorded
 
-    # --- what the hub itself writes ----------
-
-    async def obey(self, planned: Planned) -> None:
-        """Write down that somebody said STOP or START."""
-        sender = planned.plan.sender
-        if sender is None:
-            return
-        now = self._reactor.seconds()
-        if planned.choice is Choice.STOP:
-            why = f"said {planned.plan.body.strip()[:40]!r}"
-            await self._store.write(people.suppress, str(sender), why, now)
-        elif planned.choice is Choice.START:
-            await self._store.write(people.unsuppress, str(sender), now)
-
-    async def confirm(self, planned: Planned, recorded: Recorded) -> None:
-        """Answer a STOP or START once, by the way it came."""
-        sender = planned.plan.sender
-        if sender is None or not self._notices.allow(str(sender), self._reactor.seconds()):
-            return
-        text = confirmation(planned.choice, self._hub_name)
-        await self._write(HUB, self.notice(sender, planned.plan.connector, text, recorded, OPT_OUT))
-
-    def notice(self, to: Address, connector: str, text: str, recorded: Recorded, cause: str) -> Draft:
-        """An automatic answer to a message (RFC 3834)."""
-        return Draft(
-            uid=self._new_uid(),
-            to=(to,),
-            ticket_id=recorded.ticket_id,
-            answers=recorded.message_id,
-            text=text,
-            connector=connector,
-            cause=cause,
-            automatic=True,
-        )
+    def wish(self, planned: Planned) -> Wish | None:
+        """What the hub itself has to answer to a message, by whichever lanes there are; None: nothing."""
+        if not (planned.choice or planned.plan.replies):
+            return None
+        silent = not self._notices.allow(str(planned.plan.sender), self._reactor.seconds())
+        return Wish(self._hub_name, dict(self._lanes), planned.choice, planned.language, self._contact, silent)

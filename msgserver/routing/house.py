@@ -12,6 +12,7 @@ from msgserver.routing.bus import Bus
 from msgserver.routing.desk import Desk
 from msgserver.routing.outbox import Outbox
 from msgserver.routing.router import Router
+from msgserver.routing.snapshot import Snapshots
 from msgserver.store.door import Store
 
 
@@ -28,4 +29,5 @@ class House:
     connectors: Mapping[str, IConnector]
     node: str
     reactor: Any
+    rules: Snapshots
     gauges: Callable[[], dict[str, float]] = dict  # figures of this process, by name, as they are now

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from msgserver.formats.extract import codes, hashtags
+from msgserver.formats.extract import codes, extract, hashtags
 from msgserver.formats.search import KEYWORD
 from msgserver.formats.stems import stems
 from msgserver.formats.tokens import phrase
 from msgserver.message import Address
-from msgserver.records import Find, PlannedTag, Rule
+from msgserver.records import Find, Holds, PlannedTag, Rule
 from msgserver.routing.decision import Decision, Growing, Match, Suggestion, Words
 from msgserver.routing.names import Call
 from msgserver.routing.ruleset import (
@@ -52,6 +52,7 @@ class _Reason(msgspec.Struct, frozen=True):
 
 
 _NAMED = _Reason()
+_NAMES = {Holds.POSITION: "it names the position", Holds.PHONE: "it names the number"}
 
 
 def parse(words: Words, compiled: Compiled, suggestions: Sequence[Suggestion] = ()) -> Decision:
@@ -102,6 +103,17 @@ class _Seen:
                 self.patterns[compiled.pattern_rules[hit.place]] = hit.text
         self._spoken: list[list[Call]] | None = None
         self._minute: tuple[int, int] | None = None
+        self._held: dict[Holds, str] | None = None
+
+    @property
+    def held(self) -> dict[Holds, str]:
+        """What kinds of things the text names, each with the first as it is written."""
+        if self._held is None:
+            found = extract(self.words.text, self.compiled.region)
+            self._held = {Holds.POSITION: found.positions[0].written} if found.positions else {}
+            if found.phones:
+                self._held[Holds.PHONE] = found.phones[0]
+        return self._held
 
     @property
     def spoken(self) -> list[list[Call]]:
@@ -204,9 +216,13 @@ def _other_conditions(place: int, rule: Rule, seen: _Seen) -> list[str] | None:
             return None
         said.append(f"sender {rule.sender}")
     if rule.connector:
-        if rule.connector != words.connector:
+        if rule.connector not in (words.connector, f"{words.sender.scheme}:" if words.sender is not None else ""):
             return None
-        said.append(f"came by {rule.connector}")
+        said.append(f"came by {rule.connector.rstrip(':')}")
+    for kind in rule.holds:
+        if kind not in seen.held:
+            return None
+        said.append(f"{_NAMES[kind]} {_short(seen.held[kind])}")
     if rule.doubted:
         if not words.doubt:
             return None

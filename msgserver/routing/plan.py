@@ -6,32 +6,62 @@ from collections.abc import Sequence
 
 import msgspec
 
-from msgserver.formats.reading import Reading, Trust
-from msgserver.formats.search import index_tokens
+from msgserver.formats.reading import Reading, Terms, Trust
+from msgserver.formats.reserved import NOTHING, Choice, Heard, listen
+from msgserver.formats.search import KEYWORD, index_tokens
 from msgserver.formats.tokens import terms, tokens
 from msgserver.message import Address, Arrival
-from msgserver.records import Hints, Plan
-from msgserver.routing.commands import Choice, choice
+from msgserver.records import Hints, Plan, PlannedTag
 from msgserver.routing.conversation import Tokens, mail_hints, text_hints
 from msgserver.routing.journalling import Journalled
 from msgserver.routing.loopguard import Verdict, judge
-from msgserver.routing.parser import Compiled, Decision, Words, parse
+from msgserver.routing.parser import Compiled, Decision, Suggestion, Words, parse
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A plan, and what its sender asked for about hearing from us (the plan of such a message has no tags)."""
+    """A plan, and what its sender asked for about hearing from us, in which language's word.
+
+    No rule sees a STOP or START.
+    """
 
     plan: Plan
     choice: Choice = Choice.NONE
+    language: str = ""
 
 
-def plan_text(item: Journalled, rules: Compiled, signer: Tokens, uid: str) -> Planned:
-    """Plan a text message, chat or whatever else comes with its text."""
+FLAGGED = PlannedTag(
+    KEYWORD,
+    "opt-out?",
+    why="it begins like STOP but says more: do they want no more messages?",
+    confidence=0.5,
+)
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """An arrival that was read, with what can be said of it before the parser is asked."""
+
+    item: Journalled
+    reading: Reading
+    sender: Address | None
+    verdict: Verdict
+    trust: Trust
+    hints: Hints
+    heard: Heard
+    words: Words  # as rules and plug-in parsers see it
+    terms: Terms
+
+    @property
+    def parsed(self) -> bool:
+        """Whether rules and plug-ins are to see it: of STOP and START they do not."""
+        return self.heard.choice not in (Choice.STOP, Choice.START)
+
+
+def read_text(item: Journalled, signer: Tokens) -> Read:
+    """Take up a text message, chat or whatever else comes with its text."""
     arrival = item.arrival
-    text = arrival.text or ""
     reading = Reading(
         subject=arrival.subject,
-        text=text,
+        text=arrival.text or "",
         sender=arrival.sender,
         sender_name=arrival.sender_name,
         date=arrival.sent_at,
@@ -40,13 +70,11 @@ def plan_text(item: Journalled, rules: Compiled, signer: Tokens, uid: str) -> Pl
         in_reply_to=arrival.in_reply_to,
     )
     verdict = Verdict(arrival.facts.get("robot", ""))
-    return _planned(item, reading, arrival.sender, verdict, text_hints(signer, arrival), rules, uid)
+    return _read(item, reading, arrival.sender, verdict, text_hints(signer, arrival))
 
 
-def plan_mail(
-    item: Journalled, reading: Reading, rules: Compiled, signer: Tokens, marks: frozenset[str], uid: str
-) -> Planned:
-    """Plan a mail that a worker has read. Its sender is From:, or the envelope's where that cannot be read.
+def read_mail(item: Journalled, reading: Reading, signer: Tokens, marks: frozenset[str]) -> Read:
+    """Take up a mail that a worker has read. Its sender is From:, or the envelope's where that cannot be read.
 
     ``marks``: by which the loop guard knows our own mail.
     """
@@ -60,44 +88,50 @@ def plan_mail(
     if reading.trust is not None and reading.trust.doubt:
         # Whoever writes in another's name does not get into their conversations by a number that he guessed.
         hints = msgspec.structs.replace(hints, subject_tag=None)
-    return _planned(item, reading, sender, verdict, hints, rules, uid)
+    return _read(item, reading, sender, verdict, hints)
 
 
-def _planned(
-    item: Journalled,
-    reading: Reading,
-    sender: Address | None,
-    verdict: Verdict,
-    hints: Hints,
-    rules: Compiled,
-    uid: str,
+def _read(item: Journalled, reading: Reading, sender: Address | None, verdict: Verdict, hints: Hints) -> Read:
+    heard, trust = NOTHING, reading.trust or Trust(believed=believed(item.arrival))
+    if not (verdict.robot or sender is None or trust.doubt):  # STOP in a forged name goes to a person, who can ask
+        # A mail may say it in its subject alone, as List-Unsubscribe's do (RFC 2369 section 3.2).
+        heard = listen(reading.fresh if reading.fresh.strip() else reading.subject)
+    found = reading.terms or terms(reading)
+    words = Words(
+        found.subject,
+        found.fresh,
+        sender,
+        item.connector,
+        f"{reading.subject}\n{reading.fresh}" if reading.subject else reading.fresh,
+        item.received_at,
+        trust.believed,
+        verdict.robot,
+        trust.doubt,
+    )
+    return Read(
+        item=item, reading=reading, sender=sender, verdict=verdict, trust=trust, hints=hints, heard=heard, words=words,
+        terms=found,
+    )  # fmt: skip
+
+
+def make_plan(
+    read: Read, rules: Compiled, uid: str, suggestions: Sequence[Suggestion] = (), said: Sequence[str] = ()
 ) -> Planned:
-    arrival = item.arrival
-    trust = reading.trust or Trust(believed=believed(arrival))
-    # STOP in somebody's forged name goes to a person, who can ask.
-    chosen = Choice.NONE if verdict.robot or sender is None or trust.doubt else choice(reading.fresh)
-    words = reading.terms or terms(reading)
-    decision = Decision()
-    if chosen is Choice.NONE:
-        decision = parse(
-            Words(
-                words.subject,
-                words.fresh,
-                sender,
-                item.connector,
-                trust=trust.believed,
-                doubt=trust.doubt,
-                robot=verdict.robot,
-            ),
-            rules,
-        )
-    trouble = reading.trouble if verdict.forward else (*reading.trouble, f"copied to nobody: {verdict.why}")
-    plan = Plan(
-        raw_id=item.raw_id,
+    """Decide what a message becomes. ``said``: what else is to be remembered of how it was decided."""
+    arrival, reading, heard = read.item.arrival, read.reading, read.heard
+    decision = parse(read.words, rules, suggestions) if read.parsed else Decision()
+    tags, actionable = decision.tags, decision.actionable
+    if heard.flagged:
+        tags, actionable = (*tags, FLAGGED), True
+    trouble = reading.trouble
+    if not read.verdict.forward:
+        trouble = (*trouble, f"copied to nobody: {read.verdict.why}")
+    made = Plan(
+        raw_id=read.item.raw_id,
         uid=uid,
-        connector=item.connector,
-        received_at=item.received_at,
-        sender=sender,
+        connector=read.item.connector,
+        received_at=read.item.received_at,
+        sender=read.sender,
         sender_name=reading.sender_name or arrival.sender_name,
         recipients=arrival.recipients or tuple(address for _, address in (*reading.to, *reading.cc)),
         subject=reading.subject,
@@ -106,24 +140,28 @@ def _planned(
         sent_at=reading.date if reading.date is not None else arrival.sent_at,
         wire_message_id=reading.message_id,
         in_reply_to=reading.in_reply_to,
-        hints=hints,
+        hints=read.hints,
         attachments=reading.attachments,
-        tags=decision.tags,
+        tags=tags,
         routes=decision.routes,
         priority=decision.priority,
-        actionable=decision.actionable,
-        spam=decision.spam,
+        actionable=actionable,
+        assign=decision.assign,
+        replies=() if read.verdict.robot else decision.replies,
+        matched=tuple(match.rule_id for match in decision.matches if match.rule_id),
+        decided=(*decision.why, *said),
         verified_by=decision.verified,
-        robot=verdict.robot,
-        forward=verdict.forward and chosen is Choice.NONE,
-        trust=trust.believed,
-        doubt=trust.doubt,
-        checks=trust.checks,
+        spam=decision.spam,
+        robot=read.verdict.robot,
+        forward=read.verdict.forward and read.parsed,
+        trust=read.trust.believed,
+        doubt=read.trust.doubt,
+        checks=read.trust.checks,
         trouble=trouble,
-        search=_searched(sender, reading.sender_name, arrival.recipients, words.subject, words.body),
+        search=_searched(read.sender, reading.sender_name, arrival.recipients, read.terms.subject, read.terms.body),
         rules_version=rules.version,
     )
-    return Planned(plan, chosen)
+    return Planned(made, heard.choice, heard.language)
 
 
 def believed(arrival: Arrival) -> str:

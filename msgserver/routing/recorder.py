@@ -17,26 +17,31 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from msgserver.formats.reading import Reading
+from msgserver.formats.reserved import Choice
 from msgserver.records import DeliveryState, Outcome, Plan, Recorded, ReportRow
 from msgserver.routing.bus import Bus
-from msgserver.routing.commands import Choice
 from msgserver.routing.conversation import Tokens
+from msgserver.routing.decision import NO_SUGGESTION, Suggested, Words
 from msgserver.routing.journalling import Journalled, journalled
-from msgserver.routing.parser import Compiled, compile_rules
-from msgserver.routing.plan import Planned, plan_mail, plan_text
-from msgserver.store import deliveries, journal
+from msgserver.routing.plan import Planned, Read, make_plan, read_mail, read_text
+from msgserver.routing.snapshot import Snapshots
+from msgserver.store import answering, deliveries, journal
+from msgserver.store.answering import Wish, record_and_answer
 from msgserver.store.door import Store, StoreError
 from msgserver.store.groups import place
 from msgserver.store.recording import record
-from msgserver.store.rules import rule_set
 
 MOST_TRIES = 3
 MOST_REPLANS = 20  # of one arrival, while rules are being edited
 _WAITS = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0)  # seconds between tries while the store is busy or full
 
 Item = tuple[Journalled, Reading | None]
-Obey = Callable[[Planned], Awaitable[None]]
-Confirm = Callable[[Planned, Recorded], Awaitable[None]]
+Suggest = Callable[[Sequence[Words]], Awaitable[Sequence[Suggested]]]
+
+
+async def nobody(words: Sequence[Words]) -> Sequence[Suggested]:
+    """No plug-in parsers."""
+    return [NO_SUGGESTION] * len(words)
 
 
 class _Work:
@@ -46,7 +51,9 @@ class _Work:
         self.item = item
         self.reading = reading
         self.uid = uid
+        self.read: Read | None = None
         self.planned: Planned | None = None
+        self.wish: Wish | None = None
         self.joined: tuple[int, ...] = ()  # raw ids of the other parts
         self.tries = 0
         self.replans = 0
@@ -77,8 +84,8 @@ def record_whole(tx: Any, plan: Plan, parts: tuple[int, ...], now: float) -> Rec
 class Recorder:
     """See the module.
 
-    ``obey`` writes down a STOP or START before its message is recorded, so that a crash between them forgets neither;
-    ``confirm`` answers it afterwards.
+    ``wish`` says what the hub itself answers to a message; it is written with it, or not at all. ``suggest`` asks the
+    plug-in parsers.
     """
 
     log = Logger()
@@ -89,20 +96,21 @@ class Recorder:
         bus: Bus,
         signer: Tokens,
         marks: frozenset[str],
-        obey: Obey,
-        confirm: Confirm,
+        rules: Snapshots,
+        wish: Callable[[Planned], Wish | None],
         new_uid: Callable[[], str],
         reactor: Any,
+        suggest: Suggest = nobody,
     ) -> None:
         self._store = store
         self._bus = bus
         self._signer = signer
         self._marks = marks
-        self._obey = obey
-        self._confirm = confirm
+        self._rules = rules
+        self._wish = wish
         self._new_uid = new_uid
         self._reactor = reactor
-        self._rules: Compiled | None = None
+        self._suggest = suggest
         self._pauses: set[Deferred[Any]] = set()
         self._stopped = False
 
@@ -147,11 +155,18 @@ class Recorder:
     async def _round(self, works: list[_Work]) -> tuple[list[_Work], bool]:
         """Plan and write; returns those to be tried again, and whether the store wants some time first."""
         failures: list[tuple[_Work, Failure]] = []
-        ready: list[_Work] = []
+        taken: list[_Work] = []
         for work in works:
             try:
-                if await self._plan(work):
-                    ready.append(work)
+                if await self._take_up(work):
+                    taken.append(work)
+            except Exception:
+                failures.append((work, Failure()))
+        ready: list[_Work] = []
+        for work, found in zip(taken, await self._suggestions(taken), strict=True):
+            try:
+                await self._plan(work, found)
+                ready.append(work)
             except Exception:
                 failures.append((work, Failure()))
         done: list[tuple[_Work, Recorded]] = []
@@ -164,11 +179,13 @@ class Recorder:
             else:
                 done.append((work, outcome))
         if done:
-            await self._tell(done)
+            self._tell(done)
         again, slow = await self._sort(failures)
         return again + await self._plan_again(stale), slow
 
     def _write(self, work: _Work, plan: Plan) -> Coroutine[Any, Any, Recorded]:
+        if work.wish is not None:
+            return self._store.write(record_and_answer, plan, work.joined, work.wish, self._reactor.seconds())
         if work.joined:
             return self._store.write(record_whole, plan, work.joined, self._reactor.seconds())
         return self._store.batch(record, plan)
@@ -176,7 +193,7 @@ class Recorder:
     async def _write_all(self, works: Sequence[_Work]) -> list[Recorded | Failure]:
         """Write the plans, all in one unit; where that fails, each alone, so that only the guilty one does."""
         plans = [work.planned.plan for work in works if work.planned]
-        if len(plans) > 1 and not any(work.joined for work in works):
+        if len(plans) > 1 and not any(work.joined or work.wish for work in works):
             try:
                 return [*await self._store.write(record, plans)]
             except StoreError:
@@ -193,16 +210,9 @@ class Recorder:
 
     # --- planning ----------
 
-    async def rules(self, fresh: bool = False) -> Compiled:
-        """The rules in force, made ready; ``fresh``: read again, because they changed."""
-        if self._rules is None or fresh:
-            self._rules = compile_rules(await self._store.read(rule_set))
-        return self._rules
-
-    async def _plan(self, work: _Work) -> bool:
-        """Make the plan; False: the arrival has an outcome already and nothing is to be planned."""
+    async def _take_up(self, work: _Work) -> bool:
+        """Make it ready to be planned; False: the arrival has an outcome already and nothing is to be planned."""
         item, reading = work.item, work.reading
-        rules = self._rules or await self.rules()
         if reading is None:
             part = item.arrival.part
             if part is not None and part.total > 1:
@@ -210,14 +220,25 @@ class Recorder:
                 if whole is None:
                     return False
                 item = whole
-            work.planned = plan_text(item, rules, self._signer, work.uid)
+            work.read = read_text(item, self._signer)
         else:
             if reading.bounces and await self._bounced(item, reading):
                 return False
-            work.planned = plan_mail(item, reading, rules, self._signer, self._marks, work.uid)
-        if work.planned.choice:
-            await self._obey(work.planned)
+            work.read = read_mail(item, reading, self._signer, self._marks)
         return True
+
+    async def _suggestions(self, works: Sequence[_Work]) -> list[Suggested]:
+        """What the plug-in parsers make of each, all asked at once: a slow one costs one wait, not many."""
+        asked = [work.read.words for work in works if work.read is not None and work.read.parsed]
+        found = iter(await self._suggest(asked) if asked else ())
+        return [next(found) if work.read is not None and work.read.parsed else NO_SUGGESTION for work in works]
+
+    async def _plan(self, work: _Work, found: Suggested) -> None:
+        """Let the rules decide."""
+        assert work.read is not None
+        rules = await self._rules.current()
+        work.planned = make_plan(work.read, rules, work.uid, found.suggestions, found.skipped)
+        work.wish = self._wish(work.planned)
 
     async def _join(self, work: _Work) -> Journalled | None:
         """A whole message out of its parts; None where parts are missing: then this one waits for them."""
@@ -266,18 +287,12 @@ class Recorder:
 
     # --- afterwards ----------
 
-    async def _tell(self, done: list[tuple[_Work, Recorded]]) -> None:
-        """Ring the bell and answer STOP."""
+    def _tell(self, done: list[tuple[_Work, Recorded]]) -> None:
+        """Ring the bell."""
         self._bus.ring("message", [recorded.message_id for _, recorded in done])
         self._bus.ring("ticket", dict.fromkeys(recorded.ticket_id for _, recorded in done))
-        if any(recorded.deliveries for _, recorded in done):
+        if any(recorded.deliveries or work.wish for work, recorded in done):
             self._bus.ring("delivery", ("*",))
-        for work, recorded in done:
-            if work.planned is not None and work.planned.choice is not Choice.NONE:
-                try:
-                    await self._confirm(work.planned, recorded)
-                except Exception:
-                    self.log.failure("message {id} got no confirmation", id=recorded.message_id)
 
     async def _sort(self, failures: list[tuple[_Work, Failure]]) -> tuple[list[_Work], bool]:
         """Of what failed, what is to be tried again, and whether to wait first; the rest is set aside."""
@@ -297,15 +312,22 @@ class Recorder:
             if work.tries < MOST_TRIES:
                 again.append(work)
             else:
+                await self._obey_all_the_same(work)
                 why = f"it could not be recorded after {MOST_TRIES} tries: {failure.getErrorMessage()}"
                 await self.unreadable(work.item.raw_id, why)
         return again, slow
+
+    async def _obey_all_the_same(self, work: _Work) -> None:
+        """Whatever is wrong with a message: its STOP counts."""
+        if work.planned is not None and work.planned.choice in (Choice.STOP, Choice.START):
+            plan, choice = work.planned.plan, work.planned.choice
+            await self._store.write(answering.obey, plan, choice, self._reactor.seconds())
 
     async def _plan_again(self, stale: list[_Work]) -> list[_Work]:
         """The rules changed while these were planned: read them again. Somebody who edits without end waits too."""
         if not stale:
             return []
-        await self.rules(fresh=True)
+        await self._rules.fresh()
         for work in stale:
             work.replans += 1
             if work.replans % MOST_REPLANS == 0:

@@ -62,6 +62,7 @@ class Compiled(msgspec.Struct, frozen=True):
     loose: tuple[int, ...]  # the others: looked at one by one
     names: Names
     zone: tzinfo | None = None
+    region: str = ""  # the country of phone numbers that name none
 
     @property
     def looks_up(self) -> bool:
@@ -104,11 +105,13 @@ class _Index:
             self.senders.setdefault(sender, []).append(place)
         elif sender.startswith("*") and sender.count("*") == 1:
             self.tails.setdefault(sender[1:], []).append(place)
-        elif sender or rule.connector or rule.doubted or timed(rule):
+        elif sender or rule.connector or rule.holds or rule.doubted or timed(rule):
             self.loose.append(place)
 
 
-def compile_rules(rule_set: RuleSet, names: Names | None = None, zone: tzinfo | None = None) -> Compiled:
+def compile_rules(
+    rule_set: RuleSet, names: Names | None = None, zone: tzinfo | None = None, region: str = ""
+) -> Compiled:
     """Index a rule set. Rules that name no condition at all never match."""
     rules = sorted((rule for rule in rule_set.rules if rule.active), key=_specific)
     index = _Index()
@@ -138,13 +141,14 @@ def compile_rules(rule_set: RuleSet, names: Names | None = None, zone: tzinfo | 
         loose=tuple(index.loose),
         names=names if names is not None else Names(),
         zone=zone,
+        region=region,
     )
 
 
 def conditions(rule: Rule) -> int:
     """How many conditions a rule names."""
     named = (rule.words, rule.prefix, rule.hashtags, rule.pattern, rule.sender, rule.connector, rule.doubted)
-    return sum(map(bool, named)) + timed(rule) + (rule.find is Find.NAME)
+    return sum(map(bool, named)) + len(rule.holds) + timed(rule) + (rule.find is Find.NAME)
 
 
 def timed(rule: Rule) -> bool:

@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from msgserver.routing.bus import Bus
-from msgserver.store import blobs, connectors, idempotency, logins
+from msgserver.store import answering, blobs, connectors, idempotency, logins, rules
 from msgserver.store.door import Store, StoreError
 
 FIRST = 300.0  # seconds after the start
@@ -72,6 +72,8 @@ class Upkeep:
         await self.retire()
         await self._store.write(idempotency.forget_old, self._reactor.seconds())
         await self._store.write(logins.forget_expired, self._reactor.seconds())
+        await self._store.write(rules.forget_hits, self._reactor.seconds())
+        await self._store.write(answering.forget_old, self._reactor.seconds())
         removed = 0
         for place in blobs.FOLDERS:  # each by itself: no reader is kept from the others' pages for long
             removed += await self._store.read(blobs.sweep, place, self._reactor.seconds())

@@ -24,6 +24,7 @@ from msgserver.store.groups import place
 from msgserver.store.schema import msg_attachment, msg_log, msg_tag, ticket
 
 SNIPPET = 140
+DAY = 86400.0
 _TURN = 0x7469636B  # advisory lock: choosing and numbering, one transaction at a time
 
 
@@ -63,6 +64,8 @@ def _record(tx: Connection, plans: Sequence[Plan]) -> list[Recorded]:
     _write_messages(tx, plans, chosen, ids, addresses, who.entities)
     _write_attachments(tx, plans, ids)
     _write_tags(tx, plans, ids)
+    _assign(tx, plans, chosen)
+    _count_hits(tx, plans)
     copied = fanout.copy(tx, [(ids[i], plan) for i, plan in enumerate(plans) if plan.forward and not plan.spam])
     _READ.run(tx, [(plan.raw_id, ids[i], plan.received_at) for i, plan in enumerate(plans) if plan.raw_id])
     return [
@@ -171,7 +174,7 @@ def ticket_uid(message_uid: str) -> str:
 _MESSAGE = (
     "id", "uid", "raw_id", "direction", "connector", "sender", "sender_name", "recipients", "subject", "body", "html",
     "sent_at", "received_at", "entity_id", "ticket_id", "number", "wire_message_id", "in_reply_to", "verified",
-    "verified_at", "actionable", "spam", "robot", "trust", "doubt", "checks", "trouble",
+    "verified_at", "actionable", "spam", "robot", "trust", "doubt", "checks", "trouble", "decided",
 )  # fmt: skip
 
 
@@ -195,6 +198,7 @@ def _write_messages(
             known.messages + numbers[known.id], clean(plan.wire_message_id), clean(plan.in_reply_to),
             clean(plan.verified_by), plan.received_at if plan.verified_by else None, plan.actionable, plan.spam,
             clean(plan.robot), clean(plan.trust), clean(plan.doubt), clean(plan.checks), bulk.encode(plan.trouble),
+            bulk.encode(plan.decided),
         ))  # fmt: skip
     bulk.insert_indexed(tx, msg_log, _MESSAGE, rows, [plan.search for plan in plans])
 
@@ -246,6 +250,46 @@ def _write_tags(tx: Connection, plans: Sequence[Plan], ids: Sequence[int]) -> No
     bulk.insert_rows(tx, msg_tag, _TAG, rows)
     if counts:
         _COUNT.run(tx, list(counts.items()))
+
+
+_ASSIGN = bulk.Statement(
+    """
+    WITH r AS MATERIALIZED ({rows})
+    INSERT INTO ticket_assignee (ticket_id, user_id, at)
+    SELECT DISTINCT r.ticket_id, u.id, CAST(r.at AS double precision)
+    FROM r JOIN auth_user u ON u.id = r.user_id AND u.active
+    WHERE true ON CONFLICT (ticket_id, user_id) DO NOTHING
+    """,
+    rows="ticket_id:int user_id:int at:float",
+)
+
+
+def _assign(tx: Connection, plans: Sequence[Plan], chosen: Sequence[Known]) -> None:
+    """Give tickets to those whom rules name, beside those who have them already."""
+    rows = {
+        (known.id, user_id): plan.received_at
+        for plan, known in zip(plans, chosen, strict=True)
+        if not plan.spam
+        for user_id in plan.assign
+    }
+    if rows:
+        _ASSIGN.run(tx, [(*key, at) for key, at in sorted(rows.items())])
+
+
+_HITS = bulk.Statement(
+    """
+    WITH r AS MATERIALIZED ({rows})
+    INSERT INTO rule_hit (rule_id, day, hits) SELECT rule_id, day, n FROM r WHERE true ORDER BY rule_id, day
+    ON CONFLICT (rule_id, day) DO UPDATE SET hits = rule_hit.hits + excluded.hits
+    """,
+    rows="rule_id:int day:int n:int",
+)
+
+
+def _count_hits(tx: Connection, plans: Sequence[Plan]) -> None:
+    hits = Counter((rule_id, int(plan.received_at // DAY)) for plan in plans for rule_id in plan.matched)
+    if hits:
+        _HITS.run(tx, [(*key, many) for key, many in hits.items()])
 
 
 _READ = bulk.Statement(

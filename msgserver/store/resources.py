@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, or_, select, up
 from msgserver.formats import fields as typed
 from msgserver.formats.tokens import fold
 from msgserver.records import ResourceRecord, Viewer
-from msgserver.store import audit, counting, names, resource_types, visible
+from msgserver.store import audit, counting, named, names, resource_types, visible
 from msgserver.store.bulk import clean, encode
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.paging import Page, cursor, position, size
@@ -216,6 +216,7 @@ def create_record(
     made = insert(resource_record).values(created_at=now, changed_at=now, **row).returning(*_COLUMNS)
     one = _record(tx.execute(made).one())
     _index(tx, one)
+    named.told(tx)
     audit.note(tx, actor, "create record", f"{resource}/{uid}", {"name": one.name}, now)
     return one
 
@@ -251,6 +252,8 @@ def update_record(
         raise Stale(record(tx, actor, uid))
     after = _record(row)
     _index(tx, after)
+    if (before.name, before.code, before.aliases) != (after.name, after.code, after.aliases):
+        named.told(tx)
     audit.note(tx, actor, "change record", f"{before.resource}/{uid}", {"changes": differ(before, after)}, now)
     return after
 
@@ -263,6 +266,7 @@ def remove_record(tx: Connection, actor: Viewer, uid: str, now: float) -> bool:
     tx.execute(update(resource_record).where(resource_record.c.parent_id == before.id).values(parent_id=None))
     tx.execute(delete(resource_record).where(resource_record.c.uid == uid))
     names.drop(tx, names.place_of(before.resource), before.id)
+    named.told(tx)
     audit.note(tx, actor, "remove record", f"{before.resource}/{uid}", {"name": before.name}, now)
     return True
 

@@ -144,6 +144,7 @@ msg_log = Table(
     _text("doubt"),
     _text("checks"),
     _text("trouble", "[]"),
+    _text("decided", "[]"),  # what the parser decided and why, in lines
 )
 Index("ix_msg_log_ticket", msg_log.c.ticket_id, msg_log.c.number)
 Index(
@@ -453,6 +454,14 @@ suppression = Table(
     _time("at"),
 )
 
+answered = Table(  # when an address last had an automatic answer of a kind: "help", "rule/5"
+    "answered",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    _time("at"),
+)
+
 # --- what messages are about ----------
 
 resource_type = Table(
@@ -548,6 +557,14 @@ rule_version = Table(  # what a rule said before, for undo
     Column("content", Text, nullable=False),
     Column("user_id", Big),
     _time("at"),
+)
+
+rule_hit = Table(  # messages that a rule acted on, by day (days since 1970, UTC)
+    "rule_hit",
+    metadata,
+    Column("rule_id", Big, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("hits", Integer, nullable=False, server_default="0"),
 )
 
 template = Table(

@@ -26,6 +26,7 @@ from msgserver.routing.desk import Desk
 from msgserver.routing.reader import Reader
 from msgserver.routing.recorder import Recorder
 from msgserver.routing.router import Router
+from msgserver.routing.snapshot import Snapshots
 from msgserver.routing.trust import Examiner
 from msgserver.store import blobs
 from msgserver.store.door import Store, once
@@ -113,9 +114,10 @@ class WayIn:
             return f"00000000-0000-4000-8000-{next(numbers):012d}"
 
         self.desk = Desk(store, self.bus, {"sms": "modem1", "mailto": "mail"}, "Test desk", new_uid, reactor)
+        self.rules = Snapshots(store)
         self.recorder = Recorder(
-            store, self.bus, SIGNER, frozenset({"hub.example"}), self.desk.obey, self.desk.confirm, new_uid, reactor
-        )
+            store, self.bus, SIGNER, frozenset({"hub.example"}), self.rules, self.desk.wish, new_uid, reactor,
+        )  # fmt: skip
         self.dns = Dns()
         examiner = Examiner(self.workers, self.dns, {}, reactor)
         self.reader = Reader(

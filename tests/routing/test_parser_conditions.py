@@ -236,3 +236,23 @@ def test_whatever_comes_there_is_a_decision(text: str, at: int):
     for tag in decide(text, *everything, at=float(at)).tags:
         assert tag.why
         assert 0 < tag.confidence <= 1
+
+
+def test_a_text_that_names_a_position_or_a_number():
+    where, call = rule(1, holds=("position",)), rule(2, holds=("phone",))
+    (found,) = decide("water at 34.5281, 69.1723 now", where, call).tags
+    assert (found.record, found.why) == ("u1", 'rule "r1": it names the position 34.5281, 69.1723')
+    for text in ("34°31'41\"N 69°10'20\"E", "geo:34.5,69.17", "https://maps.google.com/?q=34.528,69.172"):
+        assert tags(decide(text, where, call)) == HIT, text
+    (found,) = decide("call +93 70 123 4567", where, call).tags
+    assert (found.record, found.why) == ("u2", 'rule "r2": it names the number +93701234567')
+    both = rule(words=("tents",), holds=("position", "phone"))
+    assert tags(decide("tents at 34.5281, 69.1723, call +93 70 123 4567", both)) == HIT
+    assert tags(decide("tents at 34.5281, 69.1723", both)) == []
+
+
+def test_a_rule_may_name_a_channel_by_its_kind():
+    assert tags(decide("x", rule(connector="sms:"))) == HIT
+    assert decide("x", rule(connector="sms:")).tags[0].why == 'rule "r1": came by sms'
+    assert tags(decide("x", rule(connector="sms:"), sender=Address("mailto", "a@b"))) == []
+    assert tags(decide("x", rule(connector="sms:"), sender=None)) == []

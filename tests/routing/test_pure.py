@@ -9,7 +9,6 @@ from msgserver.message import Address, Arrival
 from msgserver.records import Grant, Role, Viewer
 from msgserver.routing import retry
 from msgserver.routing.bus import Bus
-from msgserver.routing.commands import Choice, choice, confirmation
 from msgserver.routing.conversation import Tokens, mail_hints, text_hints
 from msgserver.routing.loopguard import Notices, judge
 from msgserver.routing.may import ROLES, Act, Forbidden, may, require
@@ -108,40 +107,6 @@ def test_automatic_messages_to_one_address_are_ten_an_hour():
     assert notices.allow("b", 0.0)
     assert not notices.allow("a", 3599.0)
     assert notices.allow("a", 3601.0)
-
-
-# --- STOP ----------
-
-
-@pytest.mark.parametrize(
-    "text", ["STOP", " stop. ", "Stop please", "STOP all now", "unsubscribe", "ARRÊT", "Opt-Out", "“stop”"]
-)
-def test_these_opt_out(text):
-    assert choice(text) is Choice.STOP
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["please stop", "stop the water coming in", "the end", "", "stopping", "cancel my order", "x" * 100, "stop " * 9],
-)
-def test_these_do_not(text):
-    assert choice(text) is Choice.NONE
-
-
-@pytest.mark.parametrize("text", ["START", "unstop!"])
-def test_these_opt_in(text):
-    assert choice(text) is Choice.START
-
-
-def test_the_confirmation_says_how_to_turn_it_round_in_one_sms():
-    assert "START" in confirmation(Choice.STOP, "Relief desk")
-    assert "STOP" in confirmation(Choice.START, "Relief desk")
-    assert len(confirmation(Choice.STOP, "Relief desk")) <= 160
-
-
-@given(st.text())
-def test_choice_is_total(text):
-    choice(text)
 
 
 # --- retries ----------

@@ -32,7 +32,7 @@ def test_rules_are_kept_as_they_were_said(tx):
     other = rules.create_rule(tx, ANA, Rule(id=0, name="bank", position=0, sender="sms:BANK*", spam=True), NOW)
     assert made == msgspec.structs.replace(FLOOD, id=made.id, position=1)
     assert rules.rule_set(tx) == rules.RuleSet(2, (made, other))
-    silent = msgspec.structs.replace(made, active=False, priority=None, entity_id=4)
+    silent = msgspec.structs.replace(made, active=False, priority=None, actionable=True)
     assert rules.update_rule(tx, ANA, silent, NOW, 1) == silent
     assert rules.rule_of(tx, made.id) == (silent, 2)
     assert rules.rules(tx) == [silent, other]
