@@ -103,7 +103,7 @@ def _check_people(tx: Connection, one: Rule, before: Rule | None) -> None:
 
 def _check_conditions(one: Rule) -> None:
     times = one.from_minute is not None or one.until_minute is not None or one.days
-    named = one.words or one.prefix or one.hashtags or one.sender or one.connector or one.pattern or one.holds
+    named: object = one.words or one.prefix or one.hashtags or one.sender or one.connector or one.pattern or one.holds
     named = named or one.doubted
     if not (named or times or one.find is Find.NAME):
         raise Refused(
