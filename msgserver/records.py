@@ -549,11 +549,13 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResourceType(msgspec.Struct, frozen=True, kw_only=True):
-    """What messages can be about: incidents, projects, ..."""
+    """What messages can be about: incidents, projects, ... ``url``: where another application shows a record of it,
+    with ``{uid}`` where the record's uid goes."""
 
     name: str
     label: str
     fields: tuple[Field, ...] = ()
+    url: str = ""
     built_in: bool = False
 
 

@@ -156,6 +156,11 @@ def everybody(tx: Connection, group_ids: Iterable[int]) -> set[int]:
     return set(tx.scalars(rows.where(pe_entity.c.kind == EntityKind.PERSON.value)))
 
 
+def inside(tx: Connection, group_ids: Iterable[int]) -> set[int]:
+    """Everybody and every group inside these groups, at any depth."""
+    return set(tx.scalars(select(_within(group_ids).c.member).distinct()))
+
+
 def groups(
     tx: Connection,
     viewer: Viewer,

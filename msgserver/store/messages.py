@@ -34,12 +34,14 @@ from msgserver.store.schema import (
     msg_log,
     msg_read_status,
     msg_tag,
+    pe_entity,
     resource_record,
     resource_type,
 )
 from msgserver.store.search import finding, inbound, of_others, unread, unread_from
 from msgserver.store.upsert import insert_new, inserting
 
+ENTITY = "entity"  # the resource of tags that say to whom a message was routed
 GLIMPSE = 500  # characters of a body that a list carries
 _HIDDEN = {"automatic"}
 _strings = msgspec.json.Decoder(tuple[str, ...])
@@ -149,12 +151,13 @@ def _tag_rows() -> Any:
     name = func.coalesce(resource_record.c.name, resource_type.c.label, msg_tag.c.resource)
     own = func.nullif(msg_tag.c.record, "")
     return (
-        select(msg_tag, func.coalesce(resource_record.c.name, own, name).label("name"))
+        select(msg_tag, func.coalesce(resource_record.c.name, pe_entity.c.name, own, name).label("name"))
         .outerjoin(
             resource_record,
             and_(resource_record.c.uid == msg_tag.c.record, resource_record.c.resource == msg_tag.c.resource),
         )
         .outerjoin(resource_type, resource_type.c.name == msg_tag.c.resource)
+        .outerjoin(pe_entity, and_(pe_entity.c.uid == msg_tag.c.record, msg_tag.c.resource == ENTITY))
         .join(msg_log, msg_log.c.id == msg_tag.c.message_id)
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
 from msgserver.formats import fields as typed
-from msgserver.formats.tokens import fold
+from msgserver.formats.tokens import fold, tokens
 from msgserver.records import ResourceRecord, Viewer
 from msgserver.store import audit, counting, named, names, resource_types, visible
 from msgserver.store.bulk import clean, encode
@@ -26,6 +27,7 @@ _LONGEST = {"name": 200, "code": 40, "comments": 100_000, "status": 60, "url": 1
 _CANDIDATES = 200  # that are looked at for a completion
 _DEEPEST = 50  # parents above a record
 _COLUMNS = [resource_record.c[name] for name in ResourceRecord.__struct_fields__]
+_UID = re.compile(r"[^\s/\x00-\x1f]{1,200}")  # it stands in paths
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _values = msgspec.json.Decoder(dict[str, str])
 
@@ -102,6 +104,18 @@ def record(tx: Connection, viewer: Viewer, uid: str) -> ResourceRecord | None:
     rows = select(*_COLUMNS).where(resource_record.c.uid == uid, visible.records(viewer))
     row = tx.execute(rows).one_or_none()
     return None if row is None else _record(row)
+
+
+def uid_of(tx: Connection, viewer: Viewer, resource: str, words: str) -> str:
+    """The uid of the record that somebody means: by uid, or else by code.
+
+    What names none that the viewer may see comes back as it is: it may live in another application.
+    """
+    if record(tx, viewer, words) is not None or not tokens(words):
+        return words
+    row, near = resource_record.c, names.holding(names.place_of(resource), words)
+    coded = select(row.uid).where(row.resource == resource, row.id.in_(near), func.lower(row.code) == words.lower())
+    return tx.scalar(coded.where(visible.records(viewer)).order_by(row.id).limit(1)) or words
 
 
 def record_by_id(tx: Connection, viewer: Viewer, record_id: int) -> ResourceRecord | None:
@@ -205,6 +219,8 @@ def create_record(
     """
     if resource_types.fields_of(tx, resource) is None:
         raise Refused(f"Nothing was saved: there is no resource type {resource!r}.")
+    if not _UID.fullmatch(uid):
+        raise Refused("Nothing was saved: a uid has no gaps, no slash and at most 200 characters.")
     if tx.scalar(select(resource_record.c.id).where(resource_record.c.uid == uid)) is not None:
         raise Refused("Nothing was saved: this has been saved before.")
     values = _content({"name": ""} | content)

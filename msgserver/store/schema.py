@@ -470,6 +470,7 @@ resource_type = Table(
     Column("name", Text, primary_key=True),  # "incident"
     Column("label", Text, nullable=False),
     _text("fields", "[]"),
+    _text("url"),  # where another application shows a record of it: https://.../{uid}
     _flag("built_in"),
 )
 

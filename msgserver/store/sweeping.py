@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from sqlalchemy import Connection, text
 
@@ -197,3 +199,9 @@ def cancel(tx: Connection, actor: Viewer, delivery_id: int, now: float) -> None:
         raise Refused(f"this is {row.state} already: nothing is left to cancel")
     _all(tx, "id = :id", "cancelled", f"{actor.name} cancelled it", id=delivery_id, now=now)
     audit.note(tx, actor, "delivery.cancel", f"delivery/{delivery_id}", {}, now)
+
+
+def take_back(tx: Connection, actor: Viewer, where: str, now: float, **values: Any) -> int:
+    """Never send those of the deliveries that ``where`` (SQL of ours) names which have not gone out yet; how many."""
+    waiting = f"state IN ('pending', 'held') AND {where}"
+    return _all(tx, waiting, "cancelled", f"{actor.name} took it back", now=now, **values)

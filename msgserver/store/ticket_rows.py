@@ -101,7 +101,11 @@ def _facts(viewer: Viewer) -> Any:
     here = and_(msg_log.c.ticket_id.in_(_ids), visible.messages(viewer))
     nothing: ColumnElement[str] = literal_column("''")
     name = func.coalesce(
-        resource_record.c.name, func.nullif(msg_tag.c.record, ""), resource_type.c.label, msg_tag.c.resource
+        resource_record.c.name,
+        pe_entity.c.name,
+        func.nullif(msg_tag.c.record, ""),
+        resource_type.c.label,
+        msg_tag.c.resource,
     )
     assignees = (
         select(
@@ -130,6 +134,7 @@ def _facts(viewer: Viewer) -> Any:
             and_(resource_record.c.uid == msg_tag.c.record, resource_record.c.resource == msg_tag.c.resource),
         )
         .outerjoin(resource_type, resource_type.c.name == msg_tag.c.resource)
+        .outerjoin(pe_entity, and_(pe_entity.c.uid == msg_tag.c.record, msg_tag.c.resource == messages.ENTITY))
         .where(here)
         .distinct()
     )
