@@ -17,13 +17,27 @@ from msgserver.store.edits import Refused
 from msgserver.store.schema import resource_record, resource_type
 from msgserver.store.upsert import insert_new, put
 
-BUILT_IN = (
-    ResourceType(name="incident", label="Incident", built_in=True),
-    ResourceType(name="project", label="Project", built_in=True),
-    ResourceType(name="location", label="Location", built_in=True),
-    ResourceType(name="organisation", label="Organisation", built_in=True),
-    ResourceType(name="request", label="Request", built_in=True),
-    ResourceType(name=KEYWORD, label="Tag", built_in=True),
+_CONTACT = Field(name="contact", label="Contact", kind="contact")
+_PHONES = Field(name="phones", label="Phone numbers")
+_MANY = Field(name="people", label="People affected", kind="number")
+_QUANTITY = Field(name="quantity", label="Quantity", kind="number")
+
+
+def _date(name: str, label: str) -> Field:
+    return Field(name=name, label=label, kind="date")
+
+
+_FIELDS = {
+    "incident": (_CONTACT, _PHONES, _date("began", "Began"), _MANY),
+    "project": (_CONTACT, _PHONES, _date("begins", "Begins"), _date("ends", "Ends")),
+    "location": (_CONTACT, _PHONES, Field(name="population", label="Population", kind="number")),
+    "organisation": (_CONTACT, _PHONES),
+    "request": (_CONTACT, _PHONES, _QUANTITY, _date("needed_by", "Needed by")),
+    KEYWORD: (),
+}
+BUILT_IN = tuple(
+    ResourceType(name=name, label="Tag" if name == KEYWORD else name.capitalize(), fields=fields, built_in=True)
+    for name, fields in _FIELDS.items()
 )
 RESERVED = frozenset({"entity"})  # tags of this kind say to whom a message was routed (store.forwarding)
 PLACE = "{uid}"  # stands for a record's uid in a type's url
@@ -32,7 +46,10 @@ _fields = msgspec.json.Decoder(tuple[Field, ...])
 
 def seed(tx: Connection) -> None:
     """See that the built-in types are there; what an administrator made of them stays."""
-    rows = [{"name": one.name, "label": one.label, "fields": "[]", "built_in": True} for one in BUILT_IN]
+    rows = [
+        {"name": one.name, "label": one.label, "fields": msgspec.json.encode(one.fields).decode(), "built_in": True}
+        for one in BUILT_IN
+    ]
     insert_new(tx, resource_type, rows)
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, not_, select
 
-from msgserver.records import Message, Viewer
+from msgserver.records import Message, Priority, Viewer
 from msgserver.store import visible
 from msgserver.store.messages import columns, from_row
 from msgserver.store.paging import Page, cursor, position, size
-from msgserver.store.schema import msg_log, msg_tag
+from msgserver.store.schema import auth_user, msg_log, msg_tag, ticket, ticket_assignee
 from msgserver.store.search import inbound, unread
 
 
@@ -98,3 +99,29 @@ def known(tx: Connection, viewer: Viewer, resource: str, uid: str) -> bool:
         .where(visible.in_scope(viewer, row.resource, row.record))
     )
     return tx.scalar(rows.limit(1)) is not None
+
+
+class OnTicket(msgspec.Struct, frozen=True):
+    """How the conversation of a message stands."""
+
+    done: bool
+    priority: Priority
+    assignees: tuple[str, ...]
+
+
+def on_tickets(tx: Connection, viewer: Viewer, ticket_ids: Iterable[int]) -> dict[int, OnTicket]:
+    """Of each ticket that may be seen: whether it is done, how urgent it is, and who has it."""
+    ids = list(dict.fromkeys(ticket_ids))
+    mine = ticket_assignee.c
+    rows = (
+        select(ticket.c.id, ticket.c.actioned_at, ticket.c.priority, auth_user.c.name)
+        .outerjoin(ticket_assignee, mine.ticket_id == ticket.c.id)
+        .outerjoin(auth_user, auth_user.c.id == mine.user_id)
+        .where(ticket.c.id.in_(ids), visible.tickets(viewer))
+        .order_by(auth_user.c.name)
+    )
+    found: dict[int, OnTicket] = {}
+    for row in tx.execute(rows):
+        names = (*(found[row.id].assignees if row.id in found else ()), *((row.name,) if row.name else ()))
+        found[row.id] = OnTicket(row.actioned_at is not None, Priority(row.priority), names)
+    return found

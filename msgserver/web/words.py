@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from urllib.parse import quote
 
 import phonenumbers
 
@@ -144,3 +145,21 @@ def sentence(words: str) -> str:
     """Words as a sentence: a capital at the head, a stop at the end."""
     words = words.strip()
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?", "…")) else ".")
+
+
+def tag_place(resource: str, record: str) -> str:
+    """Where what a tag names is shown."""
+    if resource == "entity":
+        return "/people"
+    if "/" in resource or "/" in record:
+        return f"/log?q={quote(f'resource:{resource}/{record}')}"
+    return f"/resources/{quote(resource)}/{quote(record)}" if record else f"/resources/{quote(resource)}"
+
+
+def told(value: object) -> str:
+    """A value out of a record's history."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {words}" for name, words in value.items()) or "–"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return "–" if value in (None, "") else str(value)

@@ -33,9 +33,7 @@ def states(tx):
 
 def routed(tx, actor, message_id, entity_id, now=NOW):
     going = forwarding.way(tx, actor, message_id, entity_id, now)
-    made = sum(
-        forwarding.deliver(tx, going, going.to[start : start + 2], now) for start in range(0, len(going.to), 2)
-    )
+    made = sum(forwarding.deliver(tx, going, going.to[start : start + 2], now) for start in range(0, len(going.to), 2))
     return forwarding.settle(tx, actor, going, now), made, going.nobody
 
 

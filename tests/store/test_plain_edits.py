@@ -155,12 +155,12 @@ def test_types(tx):
 
 
 def test_records(tx):
-    content = {"name": " Big  Flood", "code": "FL1", "fields": {"depth": "2"}, "aliases": ("deluge",), "latitude": 1.5}
+    content = {"name": " Big  Flood", "code": "FL1", "fields": {"people": "2"}, "aliases": ("deluge",), "latitude": 1.5}
     made = resources.create_record(tx, ANA, "r-1", "incident", content, NOW)
     assert (made.name, made.code, made.fields, made.aliases, made.latitude) == (
         "Big Flood",
         "FL1",
-        {"depth": "2"},
+        {"people": "2"},
         ("deluge",),
         1.5,
     )

@@ -7,7 +7,7 @@ from msgserver.routing.may import Act, may, require
 from msgserver.store import people, rules
 from msgserver.store import subscriptions as kept_subscriptions
 from msgserver.store.edits import Refused
-from msgserver.web.ask import Answer, Ask, Tx, not_found, see_other
+from msgserver.web.ask import Answer, Ask, Tx, local, not_found, see_other
 from msgserver.web.pages.around import Around, around, desk_page
 from msgserver.web.tags import read_tag
 from msgserver.web.words import sentence
@@ -60,7 +60,7 @@ async def add(ask: Ask) -> Answer:
         return await _show(ask, sentence(str(refused)), 422)
     if made is None:
         raise not_found("person")
-    return see_other("/subscriptions?said=added")
+    return see_other(f"{local(ask.form('back'), '/subscriptions')}?said=subscribed")
 
 
 async def remove(ask: Ask) -> Answer:

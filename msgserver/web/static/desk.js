@@ -174,6 +174,45 @@
   }
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
+  // Names are completed as they are typed; choosing one says exactly which. Without this the server asks back.
+  for (const input of $$("input[data-find]")) {
+    const choices = document.createElement("datalist"), form = input.form, id = document.createElement("input");
+    choices.id = input.id + "-choices";
+    id.type = "hidden";
+    id.name = input.dataset.id || "";
+    let wait = 0, asked = "";
+    const choose = () => {
+      const option = $$("option", choices).find((one) => one.value === input.value);
+      if (!input.dataset.id) return;
+      id.value = option ? option.dataset.id : "";
+      if (!option) id.remove();
+      else { $$(`[type=radio][name=${id.name}]`, form).forEach((radio) => { radio.checked = false; }); form.append(id); }
+    };
+    const ask = async () => {
+      const type = input.dataset.type && form.elements[input.dataset.type].value;
+      const query = new URLSearchParams({ q: asked = input.value, type: type === "tag" ? "-" : type || "" });
+      const answer = await fetch(`${input.dataset.find}?${query}`, { credentials: "same-origin", headers: { "X-Part": "1" } });
+      if (!answer.ok || asked !== input.value) return;
+      const seen = new Set();
+      choices.replaceChildren(...(await answer.json()).map((one) => {
+        const option = document.createElement("option");
+        option.value = seen.has(one.name) ? `${one.name} (${one.more})` : one.name;
+        option.label = `${one.name} · ${one.more}`;
+        option.dataset.id = one.id;
+        seen.add(one.name);
+        return option;
+      }));
+      choose();
+    };
+    input.setAttribute("list", choices.id);
+    input.after(choices);
+    input.addEventListener("input", () => {
+      choose();
+      clearTimeout(wait);
+      if (input.value.trim() && !id.isConnected) wait = setTimeout(() => ask().catch(() => {}), 150);
+    });
+  }
+
   // One open menu at a time; Escape and a click elsewhere close it.
   const close = (but) => $$("details.menu[open]").forEach((menu) => { if (!menu.contains(but)) menu.open = false; });
   document.addEventListener("click", (event) => close(event.target));
