@@ -23,8 +23,8 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import Factory, Protocol
 
 from msgserver.formats.pdu import Deliver, StatusReport, Submit, decode_pdu, encode_deliver, encode_status_report
-from msgserver.formats.pdu_fields import MalformedPdu
-from msgserver.formats.sms import Alphabet, decode, split
+from msgserver.formats.pdu_fields import MalformedPdu, pack
+from msgserver.formats.sms import Alphabet, decode, encode, split
 
 QUIRKS = {
     "silent": "answers nothing at all",
@@ -49,11 +49,29 @@ QUIRKS = {
     "report_twice": "every status report comes twice",
     "unsolicited_noise": "RING, ^BOOT and the like between everything",
     "split_bytes": "every byte comes alone",
-    "wrong_length_refused": "+CMS ERROR: 304 where the length does not fit the PDU",
+    "hung": "answers nothing until AT+CFUN=1,1 restarts it",
+    "stuck_in_prompt": "the program before left it waiting for a PDU",
+    "no_reference": "OK to a text, without +CMGS before it",
+    "garbled_reference": "+CMGS with noise where the number should be",
+    "pin_answer_lost": "takes the PIN and says nothing more",
+    "slow_sim": "the SIM is busy for a while after its PIN",
+    "only_me": "keeps texts in its own memory and knows no other",
+    "reports_stored": "status reports are stored, and their place told",
+    "no_delete": "AT+CMGD is an ERROR",
+    "no_clip": "AT+CLIP is an ERROR",
+    "lte_only": "registered on LTE only",
+    "ussd_lines": "the USSD answer has several lines",
+    "ussd_ucs2": "the USSD answer is UCS-2 in hexadecimal",
+    "ussd_packed": "USSD only as packed septets in hexadecimal",
+    "ussd_menu": "the USSD answer waits for a choice",
+    "ussd_refused": "the network does not know the USSD code",
     "no_cnmi": "AT+CNMI is an ERROR: texts are only found by listing",
     "no_pdu_mode": "AT+CMGF=0 is an ERROR",
     "busy_once": "+CMS ERROR: 314 (SIM busy) to the first text only",
 }
+
+
+LATE = 3.0  # seconds
 
 
 @dataclass
@@ -90,6 +108,12 @@ class Modem:
     charset: str = "GSM"
     indications: tuple[int, ...] = (0, 0, 0, 0, 0)
     reference: int = 0
+    phase: int = 0  # AT+CSMS: 1 wants acknowledgements of what is handed over directly
+    memory: str = "SM"
+    reports: dict[int, str] = field(default_factory=dict)  # the memory "SR"
+    network: list[str] = field(default_factory=list)  # texts that the network keeps until there is room
+    unacknowledged: list[str] = field(default_factory=list)
+    busy_answers: int = 2  # of a slow SIM
     announce: Callable[[str], None] = lambda line: None
     journal: str = ""  # a file that gets one JSON line for each text the network took
 
@@ -103,15 +127,31 @@ class Modem:
     def receive_pdu(self, pdu: str, length: int) -> bool:
         """Any DELIVER as the network sends it."""
         if self.indications[1] == 2:
+            if self.phase:
+                self.unacknowledged.append(pdu)
             self.announce(f"+CMT: ,{length}\r\n{pdu}")
             return True
         free = next((index for index in range(1, self.capacity + 1) if index not in self.slots), None)
         if free is None or "sim_full" in self.quirks:
+            self.network.append(pdu)
             return False
         self.slots[free] = (0, pdu)
         if self.indications[1] == 1:
-            self.announce(f'+CMTI: "SM",{free}')
+            self.announce(f'+CMTI: "{"ME" if "only_me" in self.quirks else "SM"}",{free}')
         return True
+
+    def again(self) -> None:
+        """The network tries once more what it could not hand over."""
+        waiting, self.network = self.network, []
+        for pdu in waiting:
+            self.receive_pdu(pdu, len(pdu) // 2 - 1 - int(pdu[:2], 16))
+
+    def restart(self) -> None:
+        """It starts anew: everything that was set is forgotten."""
+        self.unlocked, self.echo, self.pdu_mode, self.verbose_errors = False, True, False, 0
+        self.indications, self.phase, self.memory = (0, 0, 0, 0, 0), 0, "SM"
+        self.network += self.unacknowledged
+        self.unacknowledged.clear()
 
     def report(self, sent: Sent, status: int = 0) -> None:
         """The network tells what became of a text."""
@@ -124,10 +164,16 @@ class Modem:
         for _ in range(2 if "report_twice" in self.quirks else 1):
             if self.indications[3] == 1:
                 self.announce(f"+CDS: {length}\r\n{pdu}")
+            elif self.indications[3] == 2:
+                place = max(self.reports, default=0) + 1
+                self.reports[place] = pdu
+                self.announce(f'+CDSI: "SR",{place}')
 
     def ring(self, number: str) -> None:
         """Somebody calls."""
         self.announce("RING")
+        if "no_clip" in self.quirks:
+            return
         self.announce(f'+CLIP: "{number}",145,,,,0')
 
     # --- what the line says ----------------------------------------------------------------------------------
@@ -159,7 +205,7 @@ class Modem:
         return [*parts, *[part.strip() for part in re.split(r";(?=[+^*])", rest) if part.strip()]] or [""]
 
     def _may_send(self) -> bool:
-        return self._sim_ready()
+        return self._sim_ready() and self.pdu_mode
 
     def _sim_ready(self) -> bool:
         return "cme_10" not in self.quirks and (not self.pin or self.unlocked)
@@ -188,10 +234,9 @@ class Modem:
             "+IFC",
             "+IPR",
             "+CRC",
-            "+CSMS",
             "+CMMS",
         ):
-            return ["Emulated Modem"] if name == "I" else ["+CSMS: 1,1,1"] if name == "+CSMS" else []
+            return ["Emulated Modem"] if name == "I" else []
         if name in ("E0", "E1", "E"):
             self.echo = name == "E1" or "no_echo_off" in self.quirks
             return []
@@ -215,7 +260,21 @@ class Modem:
 
     _do_gsn = _do_cgsn
 
+    def _do_csms(self, value: str, setting: bool, asking: bool) -> list[str]:
+        if setting and value != "?":
+            self.phase = int(value)
+        return [f"+CSMS: {self.phase},1,1,1" if asking else "+CSMS: 1,1,1"]
+
+    def _do_ccid(self, *_: object) -> list[str]:
+        return [f"+CCID: 8946{self.imsi}"]
+
+    def _do_cpinr(self, value: str, setting: bool, asking: bool) -> list[str]:
+        return [f"+CPINR: SIM PIN,{self.pin_tries},3"]
+
     def _do_cimi(self, *_: object) -> list[str]:
+        if "slow_sim" in self.quirks and self.busy_answers:
+            self.busy_answers -= 1
+            return [self._equipment(14)]
         return [self.imsi] if self._sim_ready() else [self._equipment(10 if "cme_10" in self.quirks else 11)]
 
     def _do_cmee(self, value: str, setting: bool, asking: bool) -> list[str]:
@@ -225,10 +284,12 @@ class Modem:
         return [f"+CMEE: {self.verbose_errors}" if asking else "+CMEE: (0-2)"]
 
     def _do_cfun(self, value: str, setting: bool, asking: bool) -> list[str]:
+        if value.replace(" ", "") == "1,1":
+            self.restart()
         return ["+CFUN: 1"] if asking else []
 
     def _do_clip(self, value: str, setting: bool, asking: bool) -> list[str]:
-        return []
+        return ["ERROR"] if "no_clip" in self.quirks else []
 
     def _do_cscs(self, value: str, setting: bool, asking: bool) -> list[str]:
         if asking:
@@ -257,10 +318,15 @@ class Modem:
         return [
             "+CREG: 0,2"
             if "network_lost" in self.quirks
+            else "+CREG: 0,0"
+            if "lte_only" in self.quirks
             else "+CREG: 0,3"
             if "network_denied" in self.quirks
             else "+CREG: 0,1"
         ]
+
+    def _do_cereg(self, value: str, setting: bool, asking: bool) -> list[str]:
+        return ["+CEREG: 0,1"] if asking and "lte_only" in self.quirks else ["ERROR"]
 
     def _do_cops(self, value: str, setting: bool, asking: bool) -> list[str]:
         return [f'+COPS: 0,0,"{self.operator}"' if "network_lost" not in self.quirks else "+COPS: 0"] if asking else []
@@ -291,10 +357,16 @@ class Modem:
         if not self._sim_ready():
             return [self._refusal(310)]
         used = len(self.slots)
+        known = ("ME", "SR") if "only_me" in self.quirks else ("SM", "SR")
         if value == "?":
-            return ['+CPMS: ("SM"),("SM"),("SM")']
+            return [f'+CPMS: ("{known[0]}","SR"),("{known[0]}"),("{known[0]}")']
         if asking:
-            return [f'+CPMS: "SM",{used},{self.capacity},"SM",{used},{self.capacity},"SM",{used},{self.capacity}']
+            one = f'"{self.memory}",{used},{self.capacity}'
+            return [f"+CPMS: {one},{one},{one}"]
+        wanted = value.split(",", maxsplit=1)[0].strip('"')
+        if wanted not in known:
+            return [self._refusal(302)]
+        self.memory = wanted
         return [f"+CPMS: {used},{self.capacity},{used},{self.capacity},{used},{self.capacity}"]
 
     def _do_cnmi(self, value: str, setting: bool, asking: bool) -> list[str]:
@@ -302,8 +374,11 @@ class Modem:
             return ["ERROR"]
         if asking:
             return ["+CNMI: " + ",".join(map(str, self.indications))]
+        kinds = "0,2" if "reports_stored" in self.quirks else "0-2"
         if value == "?":
-            return ["+CNMI: (0-2),(0-3),(0,2),(0-2),(0,1)"]
+            return [f"+CNMI: (0-2),(0-3),(0,2),({kinds}),(0,1)"]
+        if "reports_stored" in self.quirks and value.split(",")[3:4] == ["1"]:
+            return [self._refusal(303)]
         given = [int(each or 0) for each in value.split(",")]
         self.indications = tuple([*given, 0, 0, 0, 0, 0][:5])
         return []
@@ -316,36 +391,64 @@ class Modem:
             if value in ("4", "", str(status)) or value.startswith('"'):
                 tpdu = len(pdu) // 2 - 1 - int(pdu[:2], 16)
                 lines += [f"+CMGL: {index},{status},,{tpdu}", pdu]
-                self.slots[index] = (1, pdu)
+                self.slots[index] = (max(status, 1), pdu)
         return lines
 
     def _do_cmgr(self, value: str, setting: bool, asking: bool) -> list[str]:
         index = int(value.split(",", maxsplit=1)[0])
-        if index not in self.slots:
+        if self.memory == "SR" and index in self.reports:
+            pdu = self.reports[index]
+            return [f"+CMGR: 0,,{len(pdu) // 2 - 1 - int(pdu[:2], 16)}", pdu]
+        if self.memory == "SR" or index not in self.slots:
             return [self._refusal(321)]
         status, pdu = self.slots[index]
-        self.slots[index] = (1, pdu)
+        self.slots[index] = (max(status, 1), pdu)
         return [f"+CMGR: {status},,{len(pdu) // 2 - 1 - int(pdu[:2], 16)}", pdu]
 
     def _do_cmgd(self, value: str, setting: bool, asking: bool) -> list[str]:
         if value == "?":
             return [f"+CMGD: ({','.join(map(str, sorted(self.slots)))}),(0-4)"]
+        if "no_delete" in self.quirks:
+            return ["ERROR"]
         index, _, flag = value.partition(",")
+        if self.memory == "SR":
+            return [] if self.reports.pop(int(index), None) else [self._refusal(321)]
         if flag.strip() not in ("", "0"):
             self.slots.clear()
         elif not self.slots.pop(int(index), None):
             return [self._refusal(321)]
         return []
 
-    def _do_cnma(self, *_: object) -> list[str]:
+    def _do_cnma(self, value: str, setting: bool, asking: bool) -> list[str]:
+        if not self.phase:
+            return [self._refusal(340)]
+        if self.unacknowledged:
+            pdu = self.unacknowledged.pop(0)
+            if value == "2":  # the network keeps it, and nothing more is handed over (TS 27.005 section 3.4.4)
+                self.network.append(pdu)
+                self.indications = (self.indications[0], 0, 0, 0, 0)
         return []
 
     def _do_csmp(self, *_: object) -> list[str]:
         return []
 
     def _do_cusd(self, value: str, setting: bool, asking: bool) -> list[str]:
-        if setting and value.startswith("1,"):
-            self.announce(f'+CUSD: 0,"{self.credit}",15')
+        if not value.startswith("1,"):
+            self.log.append("ussd ended")
+            return []
+        code = value.split(",")[1].strip('"')
+        if "ussd_packed" in self.quirks and re.fullmatch(r"[*#0-9]+", code):
+            return [self._equipment(100)]
+        if "ussd_refused" in self.quirks:
+            self.announce("+CUSD: 4")
+        elif "ussd_ucs2" in self.quirks:
+            self.announce(f'+CUSD: 0,"{self.credit.encode("utf-16-be").hex().upper()}",72')
+        elif "ussd_packed" in self.quirks:
+            self.announce(f'+CUSD: 0,"{pack(encode(self.credit, Alphabet())).hex().upper()}",15')
+        elif "ussd_lines" in self.quirks:
+            self.announce('+CUSD: 0,"Dear customer\r\nOK, ' + self.credit + '\r\nBye",15')
+        else:
+            self.announce(f'+CUSD: {1 if "ussd_menu" in self.quirks else 0},"{self.credit}",15')
         return []
 
     def submit(self, pdu: str, length: int) -> list[str] | None:
@@ -377,6 +480,8 @@ class Modem:
                 journal.write(line + "\n")
         if "hang_after_prompt" in self.quirks:
             return None
+        if "no_reference" in self.quirks or "garbled_reference" in self.quirks:
+            return ["OK"] if "no_reference" in self.quirks else ["+CMGS: ~x", "OK"]
         if "report_first" in self.quirks and submit.report_wanted:
             self.report(sent)
         return [f"+CMGS: {self.reference}", "OK"]
@@ -394,6 +499,9 @@ class ModemWire(Protocol):
     def connectionMade(self) -> None:
         """The line is up; what the network says goes out on it."""
         self.modem.announce = self._announce
+        if "stuck_in_prompt" in self.modem.quirks:
+            self.modem.quirks.discard("stuck_in_prompt")
+            self._length = 999
 
     def _announce(self, line: str) -> None:
         self._write(f"\r\n{line}\r\n")
@@ -401,6 +509,11 @@ class ModemWire(Protocol):
     def dataReceived(self, received: bytes) -> None:
         """Bytes of the far side: command lines, or a PDU after the prompt."""
         if "silent" in self.modem.quirks:
+            return
+        if "hung" in self.modem.quirks:
+            if b"AT+CFUN=1,1" in received:
+                self.modem.quirks.discard("hung")
+                self.modem.restart()
             return
         self._held += received.decode("latin-1")
         while self._held:
@@ -430,6 +543,8 @@ class ModemWire(Protocol):
         if "unsolicited_noise" in self.modem.quirks:
             self._write("\r\n^BOOT:1,0\r\n\r\nRING\r\n")
         answer = self.modem.command(line)
+        if "pin_answer_lost" in self.modem.quirks and line.upper().startswith("AT+CPIN="):
+            return
         if answer is None:
             length = re.search(r"(\d+)\s*$", line)
             self._length = int(length.group(1)) if length else 0
@@ -449,14 +564,19 @@ class ModemWire(Protocol):
         elif answer is not None:
             self._write("".join(f"\r\n{each}\r\n" for each in answer))
             wanted = bool(self.modem.sent) and self.modem.sent[-1].submit.report_wanted
-            if answer[-1] == "OK" and wanted and "report_first" not in self.modem.quirks:
+            if (
+                answer[0].startswith("+CMGS: ")
+                and answer[0][7:].isdigit()
+                and wanted
+                and "report_first" not in self.modem.quirks
+            ):
                 self._later(0.02, self.modem.report, self.modem.sent[-1])
 
     def _write(self, text: str) -> None:
         assert self.transport is not None
         octets = text.encode("latin-1")
         if "late" in self.modem.quirks:
-            self._later(3.0, self.transport.write, octets)
+            self._later(LATE, self.transport.write, octets)
         elif "split_bytes" in self.modem.quirks:
             for octet in octets:
                 self.transport.write(bytes((octet,)))

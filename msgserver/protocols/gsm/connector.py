@@ -1,17 +1,13 @@
-"""The connector: finds the modem, keeps a session with it, comes back when it was unplugged."""
+"""The connector: finds the modem, keeps a session with it, comes back when it was unplugged or hung."""
 
 from __future__ import annotations
 
 import re
-from functools import partial
-from glob import glob
 from typing import Any
 
 import serial
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.endpoints import clientFromString, connectProtocol
-from twisted.internet.serialport import SerialPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -19,14 +15,17 @@ from zope.interface import implementer
 from msgserver.connector import IConnector, IHub, Limits, NotConnected, PermanentFailure, SendFailure, Status
 from msgserver.formats.sms import LANGUAGES, measure
 from msgserver.message import Envelope, Receipt
+from msgserver.protocols.gsm.credit import amount
+from msgserver.protocols.gsm.devices import open_line
 from msgserver.protocols.gsm.dialogue import Dialogue, LineFailed, LineLost, LineSilent
-from msgserver.protocols.gsm.session import NotUsable, Session
+from msgserver.protocols.gsm.session import Session
 from msgserver.protocols.gsm.settings import Settings
-from msgserver.protocols.gsm.verdicts import verdict, words
+from msgserver.protocols.gsm.trouble import NotUsable, StartedAnew
+from msgserver.protocols.gsm.verdicts import MONEY, verdict, words
 from msgserver.wire.backoff import BackOff
 
 _DIALLED = re.compile(r"\+?[0-9*#]{3,20}")
-_DAY = 86400.0
+_FOR_GOOD = 300.0  # seconds between looks at what only a person can mend
 
 
 @implementer(IConnector)
@@ -39,16 +38,23 @@ class GsmConnector(Service):
     def __init__(self, name: str, settings: Settings, hub: IHub, reactor: Any) -> None:
         self.name = name
         self.limits = Limits(
-            text_length=67 * settings.max_parts, deadline=settings.answer_within * settings.max_parts + 30
+            text_length=67 * settings.max_parts,
+            deadline=settings.answer_within * settings.max_parts + 30,
+            stand_in=settings.stand_in,
         )
         self._settings = settings
         self._hub = hub
         self._reactor = reactor
+        self._line: Dialogue | None = None
+        self._opening: Session | None = None  # being set up
         self._session: Session | None = None
         self._life: Deferred[None] | None = None
+        self._asleep: Deferred[None] | None = None  # until the next check; fired when the line is lost
         self._gauges: dict[str, float | str] = {}
         self._credit_asked = 0.0
-        self._sent_today: tuple[int, int] | None = None  # day, parts
+        self._hung = 0  # times in a row that it fell silent
+        self._restart = False
+        self._wanted = 1  # parts of the text that met the daily cap
         self.status = Status(able=False, words="not started", since=reactor.seconds())
 
     def startService(self) -> None:
@@ -60,8 +66,8 @@ class GsmConnector(Service):
         """Hang up; returns once nothing is under way."""
         super().stopService()  # type: ignore[no-untyped-call]
         life, self._life = self._life, None
-        if self._session is not None:
-            self._session.line.hang_up()
+        if self._line is not None:
+            self._line.hang_up()
         if life is not None:
             life.addErrback(_was_cancelled)
             life.addCallback(lambda _: self._tell(False, "stopped"))
@@ -75,13 +81,25 @@ class GsmConnector(Service):
         while self.running:
             try:
                 await self._keep_session(wait)
+            except CancelledError:
+                raise
             except NotUsable as trouble:
+                pause = _FOR_GOOD if trouble.for_good else wait.next()
                 self._tell(False, str(trouble))
-                pause = 300.0 if trouble.for_good else wait.next()
+            except StartedAnew as trouble:
+                pause = wait.next()
+                self._tell(False, f"{trouble}: it is set up again in {pause:.0f} s")
+            except LineSilent as trouble:
+                pause = wait.next()
+                self._it_hangs(trouble, pause)
             except (LineFailed, OSError, serial.SerialException) as trouble:
                 pause = wait.next()
                 why = words(trouble) if isinstance(trouble, LineFailed) else str(trouble)
                 self._tell(False, f"{why}: retry in {pause:.0f} s")
+            except Exception as trouble:  # of the house (it cannot remember just now), or a mistake of ours
+                pause = wait.next()
+                self.log.failure("modem {name}", name=self.name)
+                self._tell(False, f"{trouble or type(trouble).__name__}: retry in {pause:.0f} s")
             else:
                 pause = wait.next()
                 self._tell(False, f"the device is gone: retry in {pause:.0f} s")
@@ -89,79 +107,67 @@ class GsmConnector(Service):
 
     async def _keep_session(self, wait: BackOff) -> None:
         """Open the line, set the modem up, and stay until the line is gone."""
-        gone: Deferred[None] = Deferred()
-        line, session = await self._open(gone)
+        line = self._line = await open_line(self._settings, self._dialogue, self._reactor)
         try:
+            session = self._opening
+            assert session is not None
+            if self._restart:
+                await self._restarted(line)
+                raise StartedAnew("it was restarted")
             await session.set_up()
             wait.reset()
             self._session = session
             self._tell_of(session)
             while line.open:
-                await self._nap(self._settings.check_every, gone)
+                await self._nap(self._settings.check_every)
                 if line.open:
                     await session.check()
-                    await session.read_all()
                     await self._ask_credit(session)
+                    self._hung = 0
                     self._tell_of(session)
         finally:
-            self._session = None
+            self._session = self._opening = self._line = None
+            self._gauges = {name: value for name, value in self._gauges.items() if name in ("imei", "credit")}
             line.hang_up()
 
-    async def _nap(self, seconds: float, woken_by: Deferred[None] | None = None) -> None:
-        """Wait, at most until ``woken_by`` fires; cancelling leaves nothing scheduled."""
-        nap: Deferred[None] = Deferred()
-        late = self._reactor.callLater(seconds, nap.callback, None)
+    def _dialogue(self) -> Dialogue:
+        """A line that is not open yet, with the session that will live on it."""
 
-        def wake(result: None) -> None:
-            if not nap.called:
-                nap.callback(result)
+        def heard(told: str, pdu: str) -> None:
+            session.unasked(told, pdu)
 
-        if woken_by is not None:
-            woken_by.addCallback(wake)
+        def lost() -> None:
+            if self._line is line and self._asleep is not None and not self._asleep.called:
+                self._asleep.callback(None)
+
+        line = Dialogue(self._reactor, heard, lost)
+        session = self._opening = Session(line, self._settings, self._hub, self._reactor, self._gauges.update)
+        return line
+
+    async def _nap(self, seconds: float) -> None:
+        """Wait, at most until the line is lost; cancelling leaves nothing scheduled."""
+        asleep: Deferred[None] = Deferred()
+        self._asleep = asleep
+        late = self._reactor.callLater(seconds, asleep.callback, None)
         try:
-            await nap
+            await asleep
         finally:
+            self._asleep = None
             if late.active():
                 late.cancel()
 
-    async def _open(self, gone: Deferred[None]) -> tuple[Dialogue, Session]:
-        """The first device that is a modem (and the one with our IMEI, where we ask for one)."""
-        trouble: Exception = NotUsable(f"no device {self._settings.device}: is the modem plugged in?")
-        device = self._settings.device
-        candidates = [device] if device.startswith("tcp:") else sorted(glob(device))
-        for candidate in candidates:
-            heard: list[Session] = []
-            line = Dialogue(
-                self._reactor,
-                partial(_hear, heard),
-                partial(_fire, gone),
-            )
-            heard.append(Session(line, self._settings, self._hub, self._reactor, self._gauges.update))
-            try:
-                if candidate.startswith("tcp:"):
-                    await connectProtocol(clientFromString(self._reactor, candidate), line)
-                else:
-                    SerialPort(line, candidate, self._reactor, baudrate=self._settings.baud)
-            except (OSError, serial.SerialException) as failure:
-                trouble = failure
-                continue
-            except Exception as failure:  # a refused or timed-out connection, in Twisted's own words
-                trouble = NotUsable(f"no answer from {candidate}: {failure}")
-                continue
-            if len(candidates) == 1 or not self._settings.imei:
-                return line, heard[0]
-            try:
-                await line.command("AT", within=2.0)
-                answer = " ".join(await line.command("AT+CGSN"))
-            except LineFailed as failure:
-                trouble = failure
-                line.hang_up()
-                continue
-            if self._settings.imei in answer:
-                return line, heard[0]
-            line.hang_up()
-            trouble = NotUsable(f"none of {', '.join(candidates)} is the modem {self._settings.imei}")
-        raise trouble
+    def _it_hangs(self, trouble: LineSilent, pause: float) -> None:
+        self._hung += 1
+        self._restart = bool(self._settings.reset_after) and self._hung % self._settings.reset_after == 0
+        what = f"it hung {self._hung} times and is restarted" if self._restart else "retry"
+        self._tell(False, f"{trouble}: {what} in {pause:.0f} s")
+
+    async def _restarted(self, line: Dialogue) -> None:
+        """Tell a modem to start anew, whether it answers or not."""
+        self._restart = False
+        line.escape()
+        line.blind("AT+CFUN=1,1")
+        await self._nap(1.0)
 
     async def _ask_credit(self, session: Session) -> None:
         now = self._reactor.seconds()
@@ -170,21 +176,31 @@ class GsmConnector(Service):
         self._credit_asked = now
         try:
             self._gauges["credit"] = await session.ask_credit()
+        except (LineSilent, LineLost):
+            raise
         except LineFailed as failure:
             self._gauges["credit"] = f"not known: {words(failure)}"
 
     # --- what others see ---------------------------------------------------------------------------------------
 
     def _tell_of(self, session: Session) -> None:
+        left = session.allowance.left()
+        notes = [note for note in (session.full, session.kept, self._poor()) if note]
         if session.trouble:
-            self._tell(False, session.trouble)
-        elif self._capped():
-            self._tell(
-                False, f"the daily cap of {self._settings.daily_cap} texts is used up: sends again tomorrow (UTC)"
-            )
+            self._tell(False, "; ".join((session.trouble, *notes)))
+        elif left is not None and left < self._wanted:
+            short = f", {left} left and the next text needs {self._wanted}" if left else ""
+            cap = self._settings.daily_cap
+            self._tell(False, f"the daily cap of {cap} texts is used up{short}: sends again tomorrow (UTC)")
         else:
             operator = self._gauges.get("operator", "")
-            self._tell(True, f"connected, {session.network}" + (f" {operator}" if operator else ""))
+            connected = f"connected, {session.network}" + (f" {operator}" if operator else "")
+            self._tell(True, "; ".join((connected, *notes)))
+
+    def _poor(self) -> str:
+        credit = self._gauges.get("credit")
+        left = amount(credit) if isinstance(credit, str) and not credit.startswith("not known") else None
+        return f"the credit is {credit}: top it up" if left is not None and left <= self._settings.credit_low else ""
 
     def _tell(self, able: bool, what: str) -> None:
         changed = (able, what) != (self.status.able, self.status.words)
@@ -198,64 +214,48 @@ class GsmConnector(Service):
         """Send one text; all its parts were taken by the network when this returns."""
         if not _DIALLED.fullmatch(envelope.to.value):
             raise PermanentFailure(f"{envelope.to.value[:40]!r} cannot be dialled", bad_address=True)
-        parts = measure(envelope.text, self._settings.languages, self._settings.reference_bits).parts
-        if parts > self._settings.max_parts:
-            raise PermanentFailure(
-                f"{parts} parts: this connector sends at most {self._settings.max_parts} (max_parts)"
-            )
+        settings = self._settings
+        parts = measure(envelope.text, settings.languages, settings.reference_bits).parts
+        if parts > settings.max_parts:
+            raise PermanentFailure(f"{parts} parts: this connector sends at most {settings.max_parts} (max_parts)")
+        if settings.daily_cap and parts > settings.daily_cap:
+            raise PermanentFailure(f"{parts} parts: more than the daily cap of {settings.daily_cap}")
         session = self._session
         if session is None or session.trouble:
             raise NotConnected(self.status.words)
-        await self._count(0)
-        if self._capped():
+        left = session.allowance.left()
+        if left is not None and parts > left:
+            self._wanted = parts
             self._tell_of(session)
             raise NotConnected(self.status.words)
+        self._wanted = 1
         try:
             wire_ids = await session.send(envelope)
         except LineFailed as failure:
-            if isinstance(failure, LineSilent | LineLost):  # a modem that hangs is opened anew
-                self._session = None
-                self._tell(False, f"{words(failure)}: opening it anew")
-                session.line.hang_up()
-            raise self._verdict(failure) from failure
-        await self._count(len(wire_ids))
-        return Receipt(wire_ids, final=not (self._settings.receipts and envelope.want_receipt))
+            raise self._judged(session, failure) from failure
+        self._hung = 0
+        if session.allowance.left() == 0:
+            self._tell_of(session)
+        return Receipt(wire_ids, final=not (settings.receipts and envelope.want_receipt))
 
-    def _verdict(self, failure: LineFailed) -> SendFailure:
+    def _judged(self, session: Session, failure: LineFailed) -> SendFailure:
+        """What a failed send means for the text, and for the line."""
         judged = verdict(failure)
-        if isinstance(judged, NotConnected) and self._session is not None:
-            self._session.trouble = str(judged)
-            self._tell_of(self._session)
+        if isinstance(failure, LineSilent | LineLost | StartedAnew):  # the modem is opened anew
+            self._session = None
+            self._hung += isinstance(failure, LineSilent)
+            self._tell(False, f"{words(failure)}: opening it anew")
+            session.line.hang_up()
+        elif isinstance(judged, NotConnected):
+            session.trouble = str(judged)
+            self._tell_of(session)
+        elif failure.code in MONEY:
+            self._credit_asked = 0.0  # is it that? asked at the next check
         return judged
-
-    def _capped(self) -> bool:
-        return bool(self._settings.daily_cap and self._sent_today and self._sent_today[1] >= self._settings.daily_cap)
-
-    async def _count(self, parts: int) -> None:
-        """Keep the day's count where a cap asks for one; it survives a restart."""
-        if not self._settings.daily_cap:
-            return
-        today = int(self._reactor.seconds() // _DAY)
-        if self._sent_today is None:
-            day, _, count = ((await self._hub.recall("sent today")) or b"0 0").decode().partition(" ")
-            self._sent_today = (int(day), int(count))
-        day_kept, count_kept = self._sent_today
-        self._sent_today = (today, (count_kept if day_kept == today else 0) + parts)
-        if parts:
-            await self._hub.remember("sent today", f"{today} {self._sent_today[1]}".encode())
 
 
 def _was_cancelled(failure: Failure) -> None:
     failure.trap(CancelledError)
-
-
-def _fire(gone: Deferred[None]) -> None:
-    if not gone.called:
-        gone.callback(None)
-
-
-def _hear(heard: list[Session], line: str, pdu: str) -> None:
-    heard[0].unasked(line, pdu)
 
 
 def make_connector(name: str, settings: Settings, hub: IHub, reactor: Any) -> GsmConnector:
@@ -269,6 +269,10 @@ def make_connector(name: str, settings: Settings, hub: IHub, reactor: Any) -> Gs
             raise ValueError(f"languages: {language!r} has no table; known: {', '.join(sorted(LANGUAGES))}")
     if settings.credit_code and not re.fullmatch(r"[0-9*#]{2,20}", settings.credit_code):
         raise ValueError(f"credit_code: {settings.credit_code!r} is no USSD code")
+    try:
+        re.compile(settings.credit_pattern)
+    except re.error as error:
+        raise ValueError(f"credit_pattern: {error}") from None
     if settings.service_centre and not re.fullmatch(r"\+?[0-9]{3,20}", settings.service_centre):
         raise ValueError(f"service_centre: {settings.service_centre!r} is no number")
     return GsmConnector(name, settings, hub, reactor)

@@ -25,6 +25,8 @@ _WITH_PDU = re.compile(r"(\+CMT|\+CDS|\+CBM):")
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
 LONGEST_LINE = 4096
 LONGEST_ANSWER = 4096  # lines
+_LONGEST_TOLD = 20  # lines of one +CUSD
+_REFERENCE = re.compile(r"\+CMGS: ?(\d{1,3})(?!\d)")
 
 
 class LineFailed(Exception):
@@ -60,6 +62,7 @@ class Dialogue(Protocol):
         self._waiting: Deferred[list[str]] | None = None
         self._prompted: Deferred[None] | None = None
         self._head = ""  # an unasked line whose PDU comes on the next line
+        self._told: list[str] = []  # an unasked line whose quotes close on a later line
         self.open = False
 
     # --- what is said to the modem -------------------------------------------------------------------------
@@ -97,10 +100,10 @@ class Dialogue(Protocol):
             except (LineSilent, LineLost) as failure:
                 failure.kind = "sent"
                 raise
-            for line in answer:
-                if line.startswith("+CMGS:"):
-                    return int(line[6:].split(",")[0])
-            raise LineSilent("the modem said OK without +CMGS", kind="sent")
+            found = next(filter(None, map(_REFERENCE.match, answer)), None)
+            if found is None:
+                raise LineSilent("the modem said OK without +CMGS", kind="sent")
+            return int(found.group(1))
         finally:
             self._one_at_a_time.release()
 
@@ -150,6 +153,14 @@ class Dialogue(Protocol):
         if self.open and self.transport is not None:
             self.transport.write(octets)
 
+    def escape(self) -> None:
+        """End whatever the modem may be waiting for: a PDU that the program before us began (TS 27.005 section 3.5)."""
+        self._write(b"\x1b\r")
+
+    def blind(self, line: str) -> None:
+        """Write a command to a modem that answers nothing; nobody waits."""
+        self._write(line.encode("ascii") + b"\r")
+
     def hang_up(self) -> None:
         """Close the line."""
         if self.transport is not None:
@@ -175,7 +186,7 @@ class Dialogue(Protocol):
         for line in self._lines():
             if line:
                 self._line(line)
-        if self._prompted is not None and self._held.strip() == b">":
+        if self._prompted is not None and self._held.strip(b"\x00 ") == b">":
             self._held = b""
             if not self._prompted.called:
                 self._waiting = None
@@ -189,6 +200,12 @@ class Dialogue(Protocol):
             self._held = b""
 
     def _line(self, line: str) -> None:
+        if self._told or (line.startswith("+CUSD:") and line.count('"') % 2):
+            self._told.append(line)
+            if (line.count('"') % 2 and len(self._told) > 1) or len(self._told) >= _LONGEST_TOLD:
+                told, self._told = "\n".join(self._told), []
+                self._unasked(told, "")
+            return
         if self._head:
             head, self._head = self._head, ""
             if re.fullmatch(r"[0-9A-Fa-f]+", line):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgserver.connector import NotConnected, PermanentFailure, SendFailure, TemporaryFailure, Unknown
 from msgserver.protocols.gsm.dialogue import LineFailed, LineLost, LineSilent
+from msgserver.protocols.gsm.trouble import StartedAnew
 
 CMS = {
     1: "the number does not exist",
@@ -50,7 +51,8 @@ CMS = {
 }
 _NEVER = {8, 10, 29, 50, 69, 96, 302, 303, 304, 305}
 _BAD_NUMBER = {1, 28, 30}
-_NO_LINE = {310, 311, 312, 313, 315, 316, 331, 512}
+_NO_LINE = {310, 311, 312, 313, 315, 316, 330, 331, 512}
+MONEY = {8, 10, 21, 29, 38, 50, 69}  # what networks say to a SIM without credit, among other things
 CME = {
     10: "no SIM in the modem",
     11: "the SIM wants its PIN",
@@ -76,7 +78,7 @@ def verdict(failure: LineFailed) -> SendFailure:
     """The failure of a send, for the lane."""
     if failure.kind == "sent" and isinstance(failure, LineSilent | LineLost):
         return Unknown(f"the modem took the text and did not confirm it: {failure}")
-    if isinstance(failure, LineLost):
+    if isinstance(failure, LineLost | StartedAnew):
         return NotConnected(str(failure))
     if failure.kind == "CMS" and failure.code is not None:
         if failure.code in _BAD_NUMBER:

@@ -5,7 +5,6 @@ import itertools
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
 from msgserver.config import Secret
@@ -14,65 +13,11 @@ from msgserver.formats.pdu_fields import Header
 from msgserver.formats.sms import UCS2, Alphabet, split
 from msgserver.message import Address, Envelope, Receipt
 from msgserver.protocols.gsm import Settings, make_connector
-from tests.emulators.modem import Modem, ModemFactory, ModemWire, PtyLine
+from tests.emulators.modem import ModemWire, PtyLine
 from tests.fakes import FakeHub
+from tests.protocols.gsm.desk import modem, until
 
 pytestmark = pytest.mark.usefixtures("quick_backoff")
-
-
-@pytest.fixture
-def quick_backoff(monkeypatch):
-    monkeypatch.setattr("msgserver.protocols.gsm.connector.BackOff.next", lambda self: 0.05)
-
-
-async def until(holds, seconds=5.0):
-    for _ in range(int(seconds / 0.01)):
-        if holds():
-            return
-        await deferLater(reactor, 0.01, lambda: None)
-    pytest.fail("it did not become so in time")
-
-
-class Desk:
-    """A connector and its modem on loopback."""
-
-    def __init__(self, modem=None, **settings):
-        self.modem = modem or Modem(now=reactor.seconds)
-        self.hub = FakeHub()
-        self.port = reactor.listenTCP(0, ModemFactory(self.modem, reactor.callLater), interface="127.0.0.1")
-        settings.setdefault("device", f"tcp:127.0.0.1:{self.port.getHost().port}")
-        self.connector = make_connector("modem1", Settings(**settings), self.hub, reactor)
-        self.connector.startService()
-
-    async def able(self):
-        await until(lambda: self.connector.status.able)
-        return self
-
-    async def send(self, text, to="+15551234", **fields):
-        fields = {"ref": "d1.abc", "attempt": 1, "sender": "Desk", **fields}
-        return await self.connector.send(Envelope(to=Address.of("sms", to), text=text, **fields))
-
-    async def close(self):
-        await self.connector.stopService()
-        await self.port.stopListening()
-        await deferLater(reactor, 0.05, lambda: None)
-
-
-@pytest.fixture
-def desk(request):
-    made = []
-
-    def make(*args, **settings):
-        made.append(Desk(*args, **settings))
-        return made[-1]
-
-    yield make
-    for each in made:
-        pytest_twisted.blockon(ensureDeferred(each.close()))
-
-
-def modem(**fields):
-    return Modem(now=reactor.seconds, **fields)
 
 
 @pytest_twisted.ensureDeferred
@@ -278,7 +223,7 @@ async def test_the_daily_cap_stops_sending_in_words(desk):
     await here.send("two")
     with pytest.raises(NotConnected, match="daily cap of 2"):
         await here.send("three")
-    assert here.hub.memory["sent today"].endswith(b" 2")
+    assert here.hub.memory["sent today 240080000000001"].endswith(b" 2")
 
 
 @pytest_twisted.ensureDeferred

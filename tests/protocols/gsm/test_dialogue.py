@@ -17,7 +17,7 @@ class Line:
         self.clock = Clock()
         self.heard = []
         self.lost = 0
-        self.modem = Modem(now=self.clock.seconds, verbose_errors=1, **modem)
+        self.modem = Modem(now=self.clock.seconds, verbose_errors=1, pdu_mode=True, **modem)
         self.ours = Dialogue(self.clock, lambda line, pdu: self.heard.append((line, pdu)), self._lost)
         self.theirs = ModemWire(self.modem, self.clock.callLater)
         self.to_modem, self.to_us = StringTransport(), StringTransport()
