@@ -29,7 +29,7 @@ from msgserver.records import Claimed, Settlement
 from msgserver.routing.bus import Bus
 from msgserver.routing.outcomes import settlement
 from msgserver.routing.render import text_hash
-from msgserver.store import deliveries
+from msgserver.store import deliveries, standing_in
 from msgserver.store.door import Store, StoreError
 
 POLL = 5.0  # seconds between looks at the queue where nobody rings
@@ -82,6 +82,7 @@ class Lane(Service):
         self._troubles = 0
         self._allowance = 1.0
         self._allowed_at = 0.0
+        self._looks_round_at = 0.0
         self._empty: list[Deferred[None]] = []
         self.paused = False
         self.last_out: float | None = None
@@ -160,7 +161,8 @@ class Lane(Service):
                 if not hungry and wait > 0:
                     if self._look_again:
                         continue
-                    break
+                    if not await self._stand_in(free):
+                        break
                 claims = await self._claim(free)
                 for claimed in claims:
                     self._start(claimed)
@@ -208,6 +210,19 @@ class Lane(Service):
         if self.connector.limits.rate is not None:
             self._allowance -= len(claims)
         return claims
+
+    async def _stand_in(self, limit: int) -> int:
+        """With nothing to do of its own, take over what waits for another connector of its type; how many."""
+        now = self._reactor.seconds()
+        if not self.connector.limits.stand_in or now < self._looks_round_at:
+            return 0
+        name = self.connector.name
+        taken = 0
+        if await self._store.read(standing_in.waiting_elsewhere, name, now):
+            taken = await self._store.write(standing_in.take_over, name, limit, now)
+        if not taken:
+            self._looks_round_at = now + POLL
+        return taken
 
     async def _until_due(self) -> float:
         """Seconds until something is due, at most until the next poll; 0: now."""

@@ -58,6 +58,9 @@ class Recorder(Protocol):
     def unreadable(self, raw_id: int, why: str) -> Awaitable[None]:
         """Show an arrival raw, with the reason."""
 
+    def show_overdue(self) -> Awaitable[None]:
+        """Show what has waited long for parts that did not come."""
+
 
 class _Group:
     """Mails that a worker reads in one go."""
@@ -204,6 +207,8 @@ class Reader:
                 self._let_in()
                 if len(page) < PAGE and not was_behind:
                     break
+            if not self._stopped:
+                await self._recorder.show_overdue()
         except Exception:
             self.log.failure("the journal could not be looked through; trying again")
         finally:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -22,10 +21,11 @@ from msgserver.records import DeliveryState, Outcome, Plan, Recorded, ReportRow
 from msgserver.routing.bus import Bus
 from msgserver.routing.conversation import Tokens
 from msgserver.routing.decision import NO_SUGGESTION, Suggested, Words
-from msgserver.routing.journalling import Journalled, journalled
+from msgserver.routing.joiner import Joined, Joiner
+from msgserver.routing.journalling import Journalled
 from msgserver.routing.plan import Planned, Read, make_plan, read_mail, read_text
 from msgserver.routing.snapshot import Snapshots
-from msgserver.store import answering, deliveries, journal
+from msgserver.store import answering, deliveries, journal, parts
 from msgserver.store.answering import Wish, record_and_answer
 from msgserver.store.door import Store, StoreError
 from msgserver.store.groups import place
@@ -54,7 +54,7 @@ class _Work:
         self.read: Read | None = None
         self.planned: Planned | None = None
         self.wish: Wish | None = None
-        self.joined: tuple[int, ...] = ()  # raw ids of the other parts
+        self.joined: Joined | None = None  # where it came in several parts
         self.tries = 0
         self.replans = 0
 
@@ -72,12 +72,14 @@ def _apart(works: list[_Work]) -> list[list[_Work]]:
 
 
 @place("C2")
-def record_whole(tx: Any, plan: Plan, parts: tuple[int, ...], now: float) -> Recorded:
-    """Record a message and, in the same transaction, what its other parts became."""
-    (recorded,) = record(tx, [plan])
+def record_whole(tx: Any, plan: Plan, whole: Joined, wish: Wish | None, now: float) -> Recorded:
+    """Record a message and, in the same transaction, what its other parts became; stale where one is taken already."""
+    if not parts.free(tx, [*whole.others, plan.raw_id]):
+        return Recorded(0, 0, 0, stale=True)
+    recorded = record_and_answer(tx, plan, wish, now) if wish is not None else record(tx, [plan])[0]
     if not recorded.stale:
-        for raw_id in parts:
-            journal.mark(tx, raw_id, Outcome.PART, recorded.message_id, now)
+        parts.settle(tx, whole.others, recorded.message_id, now)
+        parts.keep_last(tx, plan.raw_id, whole.group, whole.place, recorded.message_id, now)
     return recorded
 
 
@@ -111,6 +113,7 @@ class Recorder:
         self._new_uid = new_uid
         self._reactor = reactor
         self._suggest = suggest
+        self._joiner = Joiner(store, bus, signer, rules, self._show, reactor)
         self._pauses: set[Deferred[Any]] = set()
         self._stopped = False
 
@@ -184,10 +187,10 @@ class Recorder:
         return again + await self._plan_again(stale), slow
 
     def _write(self, work: _Work, plan: Plan) -> Coroutine[Any, Any, Recorded]:
+        if work.joined is not None:
+            return self._store.write(record_whole, plan, work.joined, work.wish, self._reactor.seconds())
         if work.wish is not None:
-            return self._store.write(record_and_answer, plan, work.joined, work.wish, self._reactor.seconds())
-        if work.joined:
-            return self._store.write(record_whole, plan, work.joined, self._reactor.seconds())
+            return self._store.write(record_and_answer, plan, work.wish, self._reactor.seconds())
         return self._store.batch(record, plan)
 
     async def _write_all(self, works: Sequence[_Work]) -> list[Recorded | Failure]:
@@ -216,10 +219,10 @@ class Recorder:
         if reading is None:
             part = item.arrival.part
             if part is not None and part.total > 1:
-                whole = await self._join(work)
-                if whole is None:
+                work.joined = await self._joiner.join(item)
+                if work.joined is None:
                     return False
-                item = whole
+                item = work.joined.item
             work.read = read_text(item, self._signer)
         else:
             if reading.bounces and await self._bounced(item, reading):
@@ -237,28 +240,29 @@ class Recorder:
         """Let the rules decide."""
         assert work.read is not None
         rules = await self._rules.current()
-        work.planned = make_plan(work.read, rules, work.uid, found.suggestions, found.skipped)
+        said = (*found.skipped, *(work.joined.missing if work.joined is not None else ()))
+        work.planned = make_plan(work.read, rules, work.uid, found.suggestions, said)
         work.wish = self._wish(work.planned)
 
-    async def _join(self, work: _Work) -> Journalled | None:
-        """A whole message out of its parts; None where parts are missing: then this one waits for them."""
-        item = work.item
-        part = item.arrival.part
-        assert part is not None
-        sender = str(item.arrival.sender) if item.arrival.sender is not None else ""
-        pieces = {part.index: item}
-        waiting = await self._store.read(journal.parts, item.connector, sender, part.reference)
-        for raw in waiting:
-            other = journalled(raw, raw.raw)
-            # What came later finds this one when it is read, so that the last one joins them.
-            if raw.id < item.raw_id and other.arrival.part is not None and other.arrival.part.total == part.total:
-                pieces.setdefault(other.arrival.part.index, other)
-        if set(pieces) != set(range(1, part.total + 1)):
-            await self._store.write(journal.mark, item.raw_id, Outcome.PART, None, self._reactor.seconds())
-            return None
-        whole = "".join(pieces[index].arrival.text or "" for index in range(1, part.total + 1))
-        work.joined = tuple(piece.raw_id for piece in pieces.values() if piece is not item)
-        return msgspec.structs.replace(item, arrival=msgspec.structs.replace(item.arrival, text=whole, part=None))
+    async def show_overdue(self) -> None:
+        """Show what has waited long for parts that did not come."""
+        await self._joiner.show_overdue()
+
+    async def _show(self, whole: Joined) -> None:
+        """Record a message without some of its parts; where another process was faster, it has done so."""
+        work = _Work(whole.item, None, self._new_uid())
+        work.joined = whole
+        for _ in range(2):
+            await self._take_up(work)
+            [found] = await self._suggestions([work])
+            await self._plan(work, found)
+            [outcome] = await self._write_all([work])
+            if isinstance(outcome, Failure):
+                outcome.raiseException()
+            elif not outcome.stale:
+                self._tell([(work, outcome)])
+                return
+            await self._rules.fresh()
 
     async def _bounced(self, item: Journalled, reading: Reading) -> bool:
         """Take a bounce as reports on what we sent; False where it speaks of nothing we know."""

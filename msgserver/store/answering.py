@@ -8,15 +8,14 @@ and senders that cannot be answered (a word instead of a number), get no answer 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import Connection, delete, select
 
 from msgserver.formats.placeholders import fill
 from msgserver.formats.reserved import Choice, answer
-from msgserver.records import HUB, Draft, Outcome, Plan, Recorded
-from msgserver.store import audit, journal, people
+from msgserver.records import HUB, Draft, Plan, Recorded
+from msgserver.store import audit, people
 from msgserver.store.groups import place
 from msgserver.store.recording import record
 from msgserver.store.schema import answered, suppression
@@ -44,13 +43,11 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 @place("C2")
-def record_and_answer(tx: Connection, plan: Plan, parts: Sequence[int], wish: Wish, now: float) -> Recorded:
-    """Record a message, what its other parts became, and the answers to it; nothing at all where it is stale."""
+def record_and_answer(tx: Connection, plan: Plan, wish: Wish, now: float) -> Recorded:
+    """Record a message and the answers to it; nothing at all where it is stale."""
     (recorded,) = record(tx, [plan])
     if recorded.stale:
         return recorded
-    for raw_id in parts:
-        journal.mark(tx, raw_id, Outcome.PART, recorded.message_id, now)
     if plan.sender is None or plan.robot:
         return recorded
     if wish.choice is Choice.HELP:

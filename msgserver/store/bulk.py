@@ -200,6 +200,14 @@ def index(tx: Connection, items: Sequence[tuple[int, Sequence[str]]]) -> None:
     )
 
 
+def index_again(tx: Connection, message_id: int, before: Sequence[str], after: Sequence[str]) -> None:
+    """A message has other words now; ``before`` are the tokens it was put into the index with."""
+    if is_sqlite(tx) and before:
+        out = "INSERT INTO msg_search (msg_search, rowid, tokens) VALUES ('delete', ?, ?)"
+        raw(tx).execute(out, (message_id, " ".join(before))).close()
+    index(tx, [(message_id, after)])
+
+
 def _insert_postgresql(connection: Any, statement: tuple[str, tuple[int, ...]], rows: Sequence[Row]) -> int:
     sql, floats = statement
     values: list[Any] = [list(column) for column in zip(*rows, strict=True)]

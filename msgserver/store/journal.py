@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, and_, exists, func, literal_column, select, true, update
 
-from msgserver.message import Accepted, Address, Part
+from msgserver.message import Accepted
 from msgserver.records import JournalRow, Outcome, Raw, RawState, Viewer
 from msgserver.store import bulk, visible
 from msgserver.store.groups import place
@@ -106,35 +105,6 @@ def raw(tx: Connection, viewer: Viewer, raw_id: int) -> Raw | None:
         query = query.where(exists(seen.correlate(msg_raw)))
     row = tx.execute(query).one_or_none()
     return None if row is None else _raw(row)
-
-
-def parts(tx: Connection, connector: str, sender: str, reference: str) -> list[Raw]:
-    """The pieces of one long message that wait for the others, in order of their coming.
-
-    ``reference`` is the far side's number for it, ``sender`` the address's URI. Pieces that already became a message
-    are left out, so that a number used again starts anew.
-    """
-    query = _JOURNAL.where(
-        msg_raw.c.connector == connector,
-        msg_raw.c.outcome == literal_column("'part'"),
-        msg_raw.c.outcome_id.is_(None),
-    ).order_by(msg_raw.c.id)
-    return [_raw(row) for row in tx.execute(query) if _belongs(row.envelope, sender, reference)]
-
-
-class _Piece(msgspec.Struct):
-    sender: Address | None
-    part: Part | None = None
-
-
-_piece = msgspec.json.Decoder(_Piece).decode
-
-
-def _belongs(envelope: str, sender: str, reference: str) -> bool:
-    piece = _piece(envelope)
-    if piece.part is None or piece.part.reference != reference:
-        return False
-    return (str(piece.sender) if piece.sender is not None else "") == sender
 
 
 def mark(tx: Connection, raw_id: int, outcome: Outcome, outcome_id: int | None, at: float) -> None:

@@ -63,7 +63,7 @@ def _record(tx: Connection, plans: Sequence[Plan]) -> list[Recorded]:
     _write_tickets(tx, plans, chosen)
     _write_messages(tx, plans, chosen, ids, addresses, who.entities)
     _write_attachments(tx, plans, ids)
-    _write_tags(tx, plans, ids)
+    write_tags(tx, plans, ids)
     _assign(tx, plans, chosen)
     _count_hits(tx, plans)
     copied = fanout.copy(tx, [(ids[i], plan) for i, plan in enumerate(plans) if plan.forward and not plan.spam])
@@ -238,7 +238,8 @@ _COUNT = bulk.Statement(
 _TAG = ("message_id", "resource", "record", "rule_id", "user_id", "why", "confidence", "created_at")
 
 
-def _write_tags(tx: Connection, plans: Sequence[Plan], ids: Sequence[int]) -> None:
+def write_tags(tx: Connection, plans: Sequence[Plan], ids: Sequence[int]) -> None:
+    """Write the tags of new messages, and count them."""
     rows, counts = [], Counter[str]()
     for i, plan in enumerate(plans):
         tags = {(tag.resource, tag.record): tag for tag in reversed(plan.tags)}

@@ -96,12 +96,25 @@ Index(
     postgresql_where=msg_raw.c.state == "unreadable",
 )
 
+# A piece of a longer message, once it was read. message_id: NULL while it waits for the others.
+msg_part = Table(
+    "msg_part",
+    metadata,
+    Column("raw_id", Big, primary_key=True, autoincrement=False),
+    Column("connector", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    _time("at"),
+    Column("message_id", Big),
+)
+Index("ix_msg_part_group", msg_part.c.connector, msg_part.c.sender, msg_part.c.reference, msg_part.c.total)
 Index(
-    "ix_msg_raw_parts",
-    msg_raw.c.outcome_id,
-    msg_raw.c.connector,
-    sqlite_where=text("outcome = 'part'"),
-    postgresql_where=text("outcome = 'part'"),
+    "ix_msg_part_waiting",
+    msg_part.c.at,
+    sqlite_where=msg_part.c.message_id.is_(None),
+    postgresql_where=msg_part.c.message_id.is_(None),
 )
 
 msg_raw_bytes = Table(  # apart, so that they are not written again when their arrival is read

@@ -19,7 +19,7 @@ from msgserver.routing.outbox import Outbox
 from msgserver.routing.outcomes import settlement
 from msgserver.routing.pull import PullLane
 from msgserver.routing.render import envelope_of
-from msgserver.store import deliveries
+from msgserver.store import deliveries, standing_in
 from msgserver.store.door import Busy
 from tests.routing.test_render import claimed
 
@@ -36,6 +36,7 @@ class Door:
         self.claims: list[int] = []
         self.failures: deque[Exception] = deque()
         self.calls: list[str] = []
+        self.elsewhere: deque[int] = deque()  # what waits for a connector that cannot send
 
     def add(self, *ids: int, at: float = 0.0, **changes: object) -> None:
         self.pending.extend((at, claimed(id=n, address=f"loop:{n}", **changes)) for n in ids)
@@ -44,6 +45,8 @@ class Door:
         return [entry for entry in self.pending if entry[0] <= self.clock.seconds()]
 
     async def read(self, query: Any, *args: Any) -> Any:
+        if query is standing_in.waiting_elsewhere:
+            return bool(self.elsewhere)
         assert query is deliveries.due
         return min((at for at, _ in self.pending), default=None)
 
@@ -57,6 +60,10 @@ class Door:
             for entry in taken:
                 self.pending.remove(entry)
             return [one for _, one in taken]
+        if unit is standing_in.take_over:
+            taken = [self.elsewhere.popleft() for _ in range(min(args[1], len(self.elsewhere)))]
+            self.add(*taken)
+            return len(taken)
         return 0
 
     async def batch(self, unit: Any, item: Any) -> Any:
@@ -447,3 +454,31 @@ def test_the_outbox_wakes_the_lane_that_is_rung_for_and_sweeps():
     outbox.stopService()
     clock.advance(0)
     assert clock.getDelayedCalls() == []
+
+
+def test_a_lane_with_nothing_to_do_stands_in_with_no_more_than_it_can_send_at_once():
+    house = House(stand_in=True)
+    house.connector.outcome = Receipt(("w",))
+    house.door.elsewhere.extend(range(1, 8))
+    house.start().pass_time(POLL)
+    assert [one.delivery_id for one in house.door.settled] == [1, 2, 3, 4, 5, 6, 7]
+    assert max(house.door.claims) == 2
+
+
+def test_what_waits_elsewhere_is_looked_for_now_and_then():
+    house = House(stand_in=True).start()
+    house.door.elsewhere.append(1)
+    house.lane.wake()
+    house.pass_time(1)
+    assert len(house.door.elsewhere) == 1
+    house.pass_time(POLL)
+    assert not house.door.elsewhere
+
+
+def test_a_lane_that_does_not_stand_in_or_cannot_send_takes_nothing_over():
+    for house in (House(), House(stand_in=True)):
+        if house.connector.limits.stand_in:
+            house.connector.status = Status(able=False, words="", since=0.0)
+        house.door.elsewhere.extend([1, 2])
+        house.start().pass_time(3 * POLL)
+        assert len(house.door.elsewhere) == 2

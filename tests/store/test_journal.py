@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from msgserver.message import Address, Arrival, Part
+from msgserver.message import Address, Arrival
 from msgserver.records import HUB, JournalRow, Outcome
 from msgserver.store import journal
 from msgserver.store.schema import connector_state, msg_raw, msg_raw_bytes
@@ -105,17 +105,3 @@ def test_what_cannot_be_read_is_set_aside_once(database):
         ("unreadable", "no such charset", "", None),
         ("read", "", "form", 7),
     ]
-
-
-def test_parts_wait_together_until_they_are_a_message(database):
-    with database() as tx:
-        rows = [row(f"p{n}", part=Part("77", n, 3)) for n in (1, 2)]
-        other = row("q", part=Part("78", 1, 2))
-        one, two, three = journal.journal(tx, [*rows, other])
-        for accepted in (one, two, three):
-            journal.mark(tx, accepted.raw_id, Outcome.PART, None, 5.0)
-        found = journal.parts(tx, "modem1", "sms:+1", "77")
-        assert [raw.id for raw in found] == [one.raw_id, two.raw_id]
-        assert journal.parts(tx, "modem1", "sms:+2", "77") == []
-        journal.mark(tx, one.raw_id, Outcome.PART, 5, 6.0)
-        assert [raw.id for raw in journal.parts(tx, "modem1", "sms:+1", "77")] == [two.raw_id]

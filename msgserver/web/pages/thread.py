@@ -92,7 +92,7 @@ def _message(
     fold = quoted_from(body)
     text, quoted = (body, "") if fold is None else (body[:fold], body[fold:])
     states = [(d.id, d.state, d.attempt, d.reason) for d in deliveries]
-    mark = repr((message.verified, message.spam, [t.id for t in tags], states))
+    mark = repr((len(message.body), message.verified, message.spam, [t.id for t in tags], states))
     return Item(
         at=message.received_at,
         message=message,
