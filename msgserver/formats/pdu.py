@@ -16,6 +16,7 @@ from msgserver.formats.pdu_fields import (
     decode_header,
     decode_service_centre,
     decode_time,
+    decode_validity,
     encode_address,
     encode_header,
     encode_service_centre,
@@ -24,7 +25,7 @@ from msgserver.formats.pdu_fields import (
     pack,
     unpack,
 )
-from msgserver.formats.sms import GSM7, UCS2, Alphabet, choose, decode, split
+from msgserver.formats.sms import GSM7, UCS2, Alphabet, choose, decode, readable, split
 
 __all__ = [
     "Deliver",
@@ -86,7 +87,8 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True):
     header: Header = Header()
     service_centre: str = ""
     message_class: int | None = None
-    validity: float | None = None  # seconds
+    validity: float | None = None  # seconds; None also where it was an absolute time
+    protocol: int = 0
     report_wanted: bool = True
     reference: int = 0  # message reference; modems set their own
 
@@ -158,7 +160,7 @@ def encode_submit(submit: Submit) -> tuple[str, int]:
         | (0x40 if header else 0)
     )
     tpdu = bytes((first, submit.reference)) + encode_address(submit.to)
-    tpdu += bytes((0, _scheme(submit.alphabet, submit.message_class)))
+    tpdu += bytes((submit.protocol, _scheme(submit.alphabet, submit.message_class)))
     if submit.validity is not None:
         tpdu += bytes((encode_validity(submit.validity),))
     tpdu += bytes((length,)) + user_data
@@ -261,12 +263,12 @@ def _decode_deliver(octets: Octets, first: int, service_centre: str) -> Deliver:
 def _decode_submit(octets: Octets, first: int, service_centre: str) -> Submit:
     reference = octets.octet("the message reference")
     to = decode_address(octets, "the recipient")
-    octets.octet("the protocol identifier")
+    protocol = octets.octet("the protocol identifier")
     coding = decode_coding(octets.octet("the data coding scheme"))
-    octets.take({0: 0, 2: 1, 1: 7, 3: 7}[first >> 3 & 0x03], "the validity period")
+    period = octets.take({0: 0, 2: 1, 1: 7, 3: 7}[first >> 3 & 0x03], "the validity period")
     length = octets.octet("the user data length")
     header, content, _ = _decode_user_data(octets.rest(), length, bool(first & 0x40), coding)
-    alphabet = {"ucs2": UCS2, "8bit": None}.get(coding.kind, Alphabet(False, header.locking, header.single))
+    alphabet = {"ucs2": UCS2, "8bit": None}.get(coding.kind, readable(header.locking, header.single))
     return Submit(
         to=to,
         units=content,
@@ -274,6 +276,8 @@ def _decode_submit(octets: Octets, first: int, service_centre: str) -> Submit:
         header=header,
         service_centre=service_centre,
         message_class=coding.message_class,
+        validity=decode_validity(period[0]) if len(period) == 1 else None,
+        protocol=protocol,
         report_wanted=bool(first & 0x20),
         reference=reference,
     )
@@ -308,7 +312,7 @@ def _decode_user_data(octets: bytes, length: int, headed: bool, coding: Coding) 
     if coding.kind == "gsm7" and not coding.compressed:
         fill = -taken * 8 % 7
         septets = unpack(octets[taken:], max(0, length - (taken * 8 + fill) // 7), fill)
-        return header, septets, decode(septets, Alphabet(False, header.locking, header.single))
+        return header, septets, decode(septets, readable(header.locking, header.single))
     content = octets[taken : max(taken, length)]
     if coding.kind == "ucs2" and not coding.compressed:
         return header, content, decode(content, UCS2)

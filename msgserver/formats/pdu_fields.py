@@ -10,6 +10,7 @@ import msgspec
 from msgserver.formats.sms import GSM7, decode, encode
 
 SEMI_OCTETS = "0123456789*#abc"  # TS 23.040 section 9.1.2.3; 15 is the filler
+_PAIRS = [low + high for high in SEMI_OCTETS + "f" for low in SEMI_OCTETS + "f"]
 
 
 class MalformedPdu(ValueError):
@@ -74,11 +75,34 @@ def pack(septets: bytes, fill: int = 0) -> bytes:
     return bytes(out)
 
 
+_LANES = 21  # of 56 bits: 147 octets, more than a user data field has
+
+
+def _lanes(mask: int) -> int:
+    return int.from_bytes(mask.to_bytes(8, "little") * _LANES, "little")
+
+
+# Each lane of 56 bits is spread over 64: halves, quarters, eighths apart, so that every septet has an octet.
+_SPREAD = (
+    (_lanes(0x0000_0000_0FFF_FFFF), _lanes(0x00FF_FFFF_F000_0000), 4),
+    (_lanes(0x0000_3FFF_0000_3FFF), _lanes(0x0FFF_C000_0FFF_C000), 2),
+    (_lanes(0x007F_007F_007F_007F), _lanes(0x3F80_3F80_3F80_3F80), 1),
+)
+
+
 def unpack(octets: bytes, count: int, fill: int = 0) -> bytes:
     """``count`` septets out of packed octets, after ``fill`` bits; fewer where the octets end before."""
-    bits = int.from_bytes(octets, "little") >> fill
     count = min(count, max(0, (len(octets) * 8 - fill) // 7))
-    return bytes([(bits >> (7 * index)) & 0x7F for index in range(count)])
+    if fill:
+        octets = (int.from_bytes(octets, "little") >> fill).to_bytes(len(octets), "little")
+    found = b""
+    while len(found) < count:
+        chunk, octets = octets[: 7 * _LANES], octets[7 * _LANES :]
+        bits = int.from_bytes(b"\0".join([chunk[at : at + 7] for at in range(0, len(chunk), 7)]), "little")
+        for low, high, shift in _SPREAD:
+            bits = bits & low | (bits & high) << shift
+        found += bits.to_bytes(8 * _LANES, "little")[: (len(chunk) + 6) // 7 * 8]
+    return found[:count]
 
 
 def semi_octets(digits: str) -> bytes:
@@ -95,13 +119,7 @@ def semi_octets(digits: str) -> bytes:
 
 def digits_of(octets: bytes, count: int) -> str:
     """At most ``count`` digits out of swapped semi-octets, up to the filler."""
-    digits: list[str] = []
-    for octet in octets:
-        for nibble in (octet & 0xF, octet >> 4):
-            if nibble == 0xF or len(digits) == count:
-                return "".join(digits)
-            digits.append(SEMI_OCTETS[nibble])
-    return "".join(digits)
+    return "".join([_PAIRS[octet] for octet in octets])[:count].partition("f")[0]
 
 
 def encode_address(number: str) -> bytes:
@@ -195,6 +213,15 @@ def encode_validity(seconds: float) -> int:
             count = -(-(minutes - start) // unit)
             return int(offset + count - (1 if offset == 0 else 0))
     return 255
+
+
+def decode_validity(field: int) -> float:
+    """The seconds that a relative validity period stands for."""
+    if field <= 143:
+        return (field + 1) * 300.0
+    if field <= 167:
+        return 43200.0 + (field - 143) * 1800.0
+    return (field - 166) * 86400.0 if field <= 196 else (field - 192) * 604800.0
 
 
 def encode_header(header: Header) -> bytes:

@@ -6,6 +6,7 @@ octets of user data, the header included) and TS 23.038 section 6 (alphabets, na
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -145,15 +146,56 @@ def encode(text: str, alphabet: Alphabet) -> bytes:
         raise ValueError(f"{alphabet.name} has no {lacking.args[0]!r}") from None
 
 
+def readable(locking: int, single: int) -> Alphabet:
+    """GSM-7 with these tables; one that is not known is to be taken as the default (TS 23.040 section 9.2.3.24.15)."""
+    known = single if 0 < single <= 13 else 0
+    return Alphabet(False, locking if locking in _LOCKING else 0, known) if locking or single else GSM7
+
+
+@lru_cache(maxsize=256)
+def _reading(alphabet: Alphabet) -> tuple[str, dict[int, str]]:
+    """The 128 characters of the alphabet by their codes (U+FFFD where there is none), and those after an escape."""
+    plain, escaped = ["\ufffd"] * 128, {ESCAPE: " "}
+    codec = f"gsm23.038-{alphabet.locking}-{alphabet.single}"
+    for code in range(128):
+        if code == ESCAPE:
+            continue
+        for into, septets in ((plain, bytes((code,))), (escaped, bytes((ESCAPE, code)))):
+            try:
+                character = septets.decode(codec)
+            except UnicodeDecodeError:
+                continue
+            if len(character) == 1 and character != "\ufffd":
+                into[code] = character
+    return "".join(plain), escaped
+
+
 def decode(units: bytes, alphabet: Alphabet) -> str:
-    """The text of units; what no table names becomes U+FFFD, an odd or unpaired UTF-16 unit likewise."""
+    """The text of units; what no table names becomes U+FFFD, an odd or unpaired UTF-16 unit likewise.
+
+    An escape before a code that the extension table lacks is passed over (TS 23.038 section 6.2.1.1).
+    """
     if alphabet.ucs2:
         return units.decode("utf-16-be", "replace")
-    codec = f"gsm23.038-{alphabet.locking}-{alphabet.single}"
-    try:
-        return units.decode(codec)
-    except UnicodeDecodeError:
-        return units.decode(codec, "replace")
+    plain, escaped = _reading(alphabet)
+    if ESCAPE not in units:
+        return codecs.charmap_decode(units, "replace", plain)[0]
+    first, *rest = units.split(b"\x1b")
+    found = [codecs.charmap_decode(first, "replace", plain)[0]]
+    after_escape = False  # of an escape that came right after one
+    for n, piece in enumerate(rest):
+        if after_escape:
+            after_escape = False
+            found.append(codecs.charmap_decode(piece, "replace", plain)[0])
+        elif piece:
+            head = escaped.get(piece[0], plain[piece[0]] if piece[0] < 128 else "\ufffd")
+            found.append(head + codecs.charmap_decode(piece[1:], "replace", plain)[0])
+        elif n + 1 < len(rest):
+            found.append(escaped[ESCAPE])
+            after_escape = True
+        else:
+            found.append("\ufffd")
+    return "".join(found)
 
 
 def lacking(text: str, alphabet: Alphabet = GSM7) -> tuple[str, ...]:

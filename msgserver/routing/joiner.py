@@ -96,7 +96,7 @@ class Joiner:
         plans = []
         for texts in (found, found | {part.index: item.arrival.text or ""}):
             read = read_text(joining.joined(item, texts, part.total), self._signer)
-            plans.append(make_plan(read, rules, "", (), joining.missing(texts, part.total)).plan)
+            plans.append(joining.without(make_plan(read, rules, "").plan, joining.missing(texts, part.total)))
         ticket_id = await self._store.write(
             complete_late,
             item.raw_id,

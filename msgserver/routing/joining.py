@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from msgserver.records import Plan
 from msgserver.routing.journalling import Journalled, journalled
 from msgserver.store.parts import Piece
 
@@ -104,3 +105,8 @@ def missing(found: Mapping[int, str], total: int) -> tuple[str, ...]:
     """What is said about a message that is shown without some of its parts."""
     places = [str(place) for place in range(1, total + 1) if place not in found]
     return (f"part {', '.join(places)} of {total} did not arrive (yet)",) if places else ()
+
+
+def without(plan: Plan, missing: tuple[str, ...]) -> Plan:
+    """A plan that also says what is missing in its message."""
+    return msgspec.structs.replace(plan, trouble=(*plan.trouble, *missing))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -18,6 +19,7 @@ from twisted.python.failure import Failure
 from msgserver.formats.reading import Reading
 from msgserver.formats.reserved import Choice
 from msgserver.records import DeliveryState, Outcome, Plan, Recorded, ReportRow
+from msgserver.routing import joining
 from msgserver.routing.bus import Bus
 from msgserver.routing.conversation import Tokens
 from msgserver.routing.decision import NO_SUGGESTION, Suggested, Words
@@ -240,8 +242,10 @@ class Recorder:
         """Let the rules decide."""
         assert work.read is not None
         rules = await self._rules.current()
-        said = (*found.skipped, *(work.joined.missing if work.joined is not None else ()))
-        work.planned = make_plan(work.read, rules, work.uid, found.suggestions, said)
+        work.planned = make_plan(work.read, rules, work.uid, found.suggestions, found.skipped)
+        if work.joined is not None and work.joined.missing:
+            plan = joining.without(work.planned.plan, work.joined.missing)
+            work.planned = msgspec.structs.replace(work.planned, plan=plan)
         work.wish = self._wish(work.planned)
 
     async def show_overdue(self) -> None:

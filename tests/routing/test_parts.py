@@ -164,5 +164,5 @@ async def test_another_process_that_was_faster_leaves_nothing_to_show(way_in: Wa
     (group,) = await way_in.store.read(parts.overdue, 1e12)
     pieces = await way_in.store.read(parts.find, group, 0.0)
     await bring(way_in, part(2, 2))
-    await way_in.recorder._show(group, pieces)
+    await way_in.recorder._joiner._give_up(group, pieces)
     assert await bodies(way_in) == ["<1><2>"]
