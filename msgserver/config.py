@@ -118,6 +118,8 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     connectors: Literal["all"] | list[str] = "all"  # which of the connector tables this process runs
     web: bool = True  # whether this process serves the web
     node: str | None = None  # this process among several; None: the machine's name
+    sms_warn: Annotated[int, msgspec.Meta(ge=1)] = 3  # parts of a text above which its writer is warned
+    sms_most: Annotated[int, msgspec.Meta(ge=1, le=255)] = 6  # parts of the longest text that people may send
     region: Annotated[str, msgspec.Meta(extra={"check": _region})] = ""  # the country of numbers written without one
     contact: str = ""  # told to whoever writes HELP
 

@@ -50,6 +50,7 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "POST /tickets/{ticket}/tags": DESK,
     "GET /messages/new": PEOPLE,
     "POST /messages/new": PEOPLE,
+    "POST /messages/count": EVERY,
     "GET /messages/{message}/original": RAW,
     "GET /messages/{message}/html": EVERY,
     "GET /messages/{message}/route": DESK,

@@ -7,6 +7,7 @@ from msgserver.store import tickets
 from msgserver.store.edits import Refused, Stale
 from msgserver.web.ask import Answer, Ask, not_found, see_other
 from msgserver.web.language import _
+from msgserver.web.pages import counting
 from msgserver.web.pages.compose import once
 from msgserver.web.pages.ticket import address, show
 from msgserver.web.words import sentence
@@ -18,6 +19,8 @@ async def answer(ask: Ask) -> Answer:
     Where somebody answered meanwhile nothing is sent: both are shown, the words kept.
     """
     words = ask.form("text").strip()
+    if ask.form("plain"):
+        return await show(ask, kept=counting.plainer(words))
     to = address(ask.form("to"))
     if not words and not ask.files:
         wrong = _("There are no words to send. Write something, or attach a file.")
@@ -32,6 +35,7 @@ async def answer(ask: Ask) -> Answer:
         expected_version=ask.form.number("version"),
     )
     try:
+        counting.refuse_too_long(ask, words, [ask.form("to") or ask.form("asks")])
         recorded = await ask.house.desk.write(ask.viewer, draft)
     except Stale:
         wrong = _("Something new came while you wrote, and nothing was sent. Read it above; your words are kept below.")

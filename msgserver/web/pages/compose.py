@@ -11,6 +11,7 @@ from msgserver.records import Draft, Priority, Viewer
 from msgserver.store.edits import Refused
 from msgserver.web.ask import Answer, Ask, Refusal, Tx, see_other
 from msgserver.web.language import _
+from msgserver.web.pages import counting
 from msgserver.web.pages.around import Around, around, desk_page
 from msgserver.web.words import sentence
 
@@ -32,6 +33,8 @@ async def form(ask: Ask) -> Answer:
 async def show(ask: Ask, *, wrong: str = "", status: int = 200, to: str = "") -> Answer:
     """The sheet, with what was written on it."""
     here = await ask.store.read(look, ask.viewer)
+    text = counting.plainer(ask.form("text")) if ask.form("plain") else ask.form("text")
+    to = to or ask.form("to")
     return desk_page(
         ask,
         "compose.html",
@@ -39,9 +42,10 @@ async def show(ask: Ask, *, wrong: str = "", status: int = 200, to: str = "") ->
         "",
         status=status,
         wrong=wrong,
-        to=to or ask.form("to"),
+        to=to,
         subject=ask.form("subject"),
-        text=ask.form("text"),
+        text=text,
+        count=counting.counted(ask, text, to),
         priority=read_priority(ask.form("priority")),
         once=ask.form("once") or str(uuid.uuid4()),
     )
@@ -49,10 +53,13 @@ async def show(ask: Ask, *, wrong: str = "", status: int = 200, to: str = "") ->
 
 async def send(ask: Ask) -> Answer:
     """Send it; what is wrong is said beside the words, which stay."""
+    if ask.form("count") or ask.form("plain"):
+        return await show(ask)
     try:
         to = read_addresses(ask.form("to"), ask.house.config.hub.region)
         if not ask.form("text").strip() and not ask.files:
             raise Refused(_("There are no words to send. Write something, or attach a file."))
+        counting.refuse_too_long(ask, ask.form("text"), ask.form("to"))
         recorded = await ask.house.desk.write(
             ask.viewer,
             Draft(

@@ -10,7 +10,7 @@ from msgserver.records import Direction, Ticket, Viewer
 from msgserver.store import people
 from msgserver.store.paging import Page
 from msgserver.web.ask import Answer, Ask, Tx, not_found
-from msgserver.web.pages import inbox
+from msgserver.web.pages import counting, inbox
 from msgserver.web.pages.around import TITLES, Around, desk_page
 from msgserver.web.pages.thread import Conversation, conversation
 from msgserver.web.words import spoken_address
@@ -70,6 +70,7 @@ async def show(ask: Ask, *, status: int = 200, **changes: Any) -> Answer:
         "stale": False,
         **changes,
     }
+    values["count"] = counting.counted(ask, values["kept"], [ask.form("to") or (ways[0] if ways else "")])
     return desk_page(ask, "ticket.html", here, view, status=status, **values)
 
 

@@ -156,6 +156,33 @@
     }
   }
 
+  // How long a text is as SMS: the server counts, a moment after the last key.
+  for (const place of $$("[data-count]")) {
+    const form = place.closest("form"), text = $("textarea", form), to = form.elements.to;
+    let last = "", timer = 0;
+    const recount = async () => {
+      const whom = to ? to.value : place.dataset.count, now = whom + "\n" + text.value;
+      if (now === last) return;
+      last = now;
+      const body = new URLSearchParams({ csrf: form.elements.csrf.value, to: whom, text: text.value });
+      const answer = await fetch("/messages/count", {
+        method: "POST", credentials: "same-origin", headers: { "X-Part": "1" }, redirect: "manual", body,
+      }).catch(() => null);
+      if (answer && answer.ok && now === last) place.innerHTML = await answer.text();
+    };
+    const soon = () => { clearTimeout(timer); timer = setTimeout(recount, 300); };
+    for (const box of [text, to]) if (box) box.addEventListener("input", soon);
+    place.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-plain]");
+      if (!button) return;
+      event.preventDefault();
+      text.value = button.dataset.plain;
+      text.dispatchEvent(new Event("input"));
+      text.focus();
+    });
+    if (text.value) soon();
+  }
+
   // What is being written outlives a closed tab or an ended session; once it is sent it is forgotten.
   const sending = sessionStorage.getItem("sending");
   if (sending && $("[role=status]")) localStorage.removeItem(sending);
