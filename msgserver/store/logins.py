@@ -119,6 +119,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     used_at: float | None
     expires_at: float | None
+    scope: str = ""
 
 
 _TOKEN = [auth_token.c[name] for name in Token.__struct_fields__]
@@ -141,8 +142,9 @@ def create_token(
         "name": name[:100] or "token",
         "created_at": now,
         "expires_at": expires_at,
+        "scope": scope,
     }
-    made = insert(auth_token).values(key_hash=hashed(key), scope=scope, **row).returning(auth_token.c.id)
+    made = insert(auth_token).values(key_hash=hashed(key), **row).returning(auth_token.c.id)
     token_id = tx.execute(made).scalar_one()
     audit.note(tx, actor, "create token", f"token/{token_id}", {"user": user_id, "name": name[:100]}, now)
     return Token(id=token_id, used_at=None, **row)

@@ -93,10 +93,13 @@ def log(
     *,
     whole: bool = False,
     now: float | None = None,
+    verified: bool = False,
+    spam: bool = True,
 ) -> Page[Message]:
     """The newest messages that answer a query (``formats.query``), everything included that is on no ticket.
 
-    Rows carry ``GLIMPSE`` characters of the body and no HTML, unless ``whole``.
+    Rows carry ``GLIMPSE`` characters of the body and no HTML, unless ``whole``. ``verified``: only what is; without
+    ``spam``: only what is none.
     """
     asked = parse(query)
     limit = size(limit)
@@ -108,6 +111,10 @@ def log(
         key = found.key
         rows = found.over(columns(viewer, whole=whole)).where(visible.messages(viewer))
         rows = rows.order_by(key.desc()).limit(bindparam("most", type_=Integer))
+    if verified:
+        rows = rows.where(msg_log.c.verified != "")
+    if not spam:
+        rows = rows.where(msg_log.c.spam.is_(False))
     if after is not None:
         rows = rows.where(key < after[0])
     items = [from_row(row) for row in tx.execute(rows, {"most": limit + 1})]

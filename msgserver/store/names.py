@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, false, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, false, func, select
 
 from msgserver.formats.phones import ways_to_write
 from msgserver.formats.tokens import tokens
@@ -100,3 +100,45 @@ def candidates(places: Sequence[str], query: str, limit: int) -> Select[tuple[in
         begins = and_(again.c.place == name_word.c.place, again.c.word >= word, again.c.word < word + _LAST)
         rows = rows.where(select(again.c.id).where(again.c.id == name_word.c.id, begins).exists())
     return rows.limit(limit)
+
+
+_FEW = 2_000  # ids that are looked up one by one; where more are found, a page is soon full of them
+
+
+def _rarest(tx: Connection, places: Sequence[str], query: str) -> tuple[list[str], int]:
+    """The words of a query, the rarest beginning first, and how many names have it (more than ``_FEW``: many)."""
+    words = asked(query)
+    counted = []
+    for word in words:
+        some = select(name_word.c.id).where(_beginning(places, word)).limit(_FEW + 1).subquery()
+        counted.append((tx.scalar(select(func.count()).select_from(some)) or 0, word))
+    counted.sort()
+    return [word for _, word in counted], counted[0][0] if counted else 0
+
+
+def _has(places: Sequence[str], word: str, number: ColumnElement[int]) -> ColumnElement[bool]:
+    again = name_word.alias()
+    within = (again.c.place.in_(places), again.c.word >= word, again.c.word < word + _LAST)
+    return select(again.c.id).where(again.c.id == number, *within).exists()
+
+
+def matching(tx: Connection, places: Sequence[str], query: str, number: ColumnElement[int]) -> ColumnElement[bool]:
+    """As :func:`found_by`, planned by how many there are: few are fetched, many are met soon where one looks."""
+    words, count = _rarest(tx, places, query)
+    if not words:
+        return false()
+    if count > _FEW:
+        return and_(*(_has(places, word, number) for word in words))
+    ids = list(dict.fromkeys(tx.scalars(select(name_word.c.id).where(_beginning(places, words[0])))))
+    return and_(number.in_(ids), *(_has(places, word, number) for word in words[1:]))
+
+
+def likely(tx: Connection, places: Sequence[str], query: str, limit: int) -> list[int]:
+    """The ids of at most so many whose words begin as the query's do, in no order."""
+    words, _count = _rarest(tx, places, query)
+    if not words:
+        return []
+    rows = select(name_word.c.id).where(_beginning(places, words[0]))
+    for word in words[1:]:
+        rows = rows.where(_has(places, word, name_word.c.id))
+    return list(dict.fromkeys(tx.scalars(rows.limit(limit))))

@@ -62,7 +62,7 @@ def records(
     if parent_id is not None:
         rows = rows.where(row.parent_id == parent_id)
     if query.strip():
-        rows = rows.where(names.found_by(_places(tx, resource), query, row.id))
+        rows = rows.where(names.matching(tx, _places(tx, resource), query, row.id))
     after = position(cursor_word, str, int)
     if after is not None:
         name, last = after
@@ -82,18 +82,18 @@ def complete(tx: Connection, viewer: Viewer, query: str, resource: str = "", lim
     """What somebody may mean who types this: that code; names that begin so; names and aliases with such words."""
     row, bare, folded = resource_record.c, clean(query.strip()), fold(query)
     places = _places(tx, resource)
-    within = names.candidates(places, query, _CANDIDATES)
-    if within is None:
+    if not names.asked(query):
         return []
     types = [place.partition("/")[2] for place in places]
     seen = select(*_COLUMNS).where(row.resource.in_(types), visible.records(viewer))
     ways: list[Select[Any]] = [seen.where(row.code.in_([bare, bare.upper(), bare.lower()]))]
     if folded:
         ways.append(seen.where(row.name_folded >= folded, row.name_folded < folded + "\U0010ffff"))
-    ways.append(seen.where(row.id.in_(within)))
     found: dict[int, ResourceRecord] = {}
-    for way in ways:
+    for way in (*ways, None):
         if len(found) < limit:
+            if way is None:
+                way = seen.where(row.id.in_(names.likely(tx, places, query, _CANDIDATES)))
             for one in tx.execute(way.order_by(row.name_folded, row.id).limit(limit)):
                 found.setdefault(one.id, _record(one))
     return list(found.values())[:limit]
@@ -123,6 +123,13 @@ def record_by_id(tx: Connection, viewer: Viewer, record_id: int) -> ResourceReco
     rows = select(*_COLUMNS).where(resource_record.c.id == record_id, visible.records(viewer))
     row = tx.execute(rows).one_or_none()
     return None if row is None else _record(row)
+
+
+def recent(tx: Connection, viewer: Viewer, resource: str, limit: int = 50) -> list[ResourceRecord]:
+    """The records of a type that changed last, the latest first."""
+    row = resource_record.c
+    rows = select(*_COLUMNS).where(row.resource == resource, visible.records(viewer))
+    return [_record(one) for one in tx.execute(rows.order_by(row.changed_at.desc(), row.id.desc()).limit(size(limit)))]
 
 
 def statuses(tx: Connection, resource: str) -> list[str]:

@@ -510,6 +510,7 @@ resource_record = Table(
     _time("changed_at"),
     Index("ix_resource_record_resource", "resource", "name_folded"),
     Index("ix_resource_record_code", "resource", "code"),
+    Index("ix_resource_record_changed", "resource", "changed_at"),
 )
 
 name_word = Table(  # the words of names, aliases, codes and addresses, found by their beginnings (store.names)

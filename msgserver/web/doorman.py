@@ -38,6 +38,10 @@ ALWAYS = (
 )
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 METHODS = ("GET", "HEAD", *UNSAFE)
+PACKED = (
+    "text/", "application/json", "application/problem", "image/svg", "application/atom", "application/rss",
+    "application/xml",
+)  # fmt: skip
 GZIP_FROM = 1000  # bytes
 
 
@@ -169,6 +173,8 @@ class Doorman:
         """Find out who asks, and whether they may."""
         if row.api:
             ask = await sessions.by_token(ask, required=row.who is not Open.ANYONE)
+        elif row.feed:
+            ask = await sessions.by_feed_key(ask)
         else:
             ask = await sessions.by_cookie(ask)
             if row.who is not Open.ANYONE and ask.session is None:
@@ -227,7 +233,7 @@ class Doorman:
             answer.stream(request)
             return
         body = answer.body
-        packs = answer.media_type.startswith(("text/", "application/json", "application/problem", "image/svg"))
+        packs = answer.media_type.startswith(PACKED)
         if packs and len(body) >= GZIP_FROM and not request.responseHeaders.hasHeader("Content-Encoding"):
             request.responseHeaders.addRawHeader("Vary", "Accept-Encoding")
             if "gzip" in (request.getHeader("accept-encoding") or ""):

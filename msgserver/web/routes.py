@@ -49,6 +49,11 @@ class Row(msgspec.Struct, frozen=True):
         """Whether programs use it, with a token; else browsers, with a session."""
         return self.pattern.startswith("/api/")
 
+    @property
+    def feed(self) -> bool:
+        """Whether feed readers use it, with a key of their own."""
+        return self.pattern.startswith("/feeds/")
+
 
 class Found(msgspec.Struct, frozen=True):
     """What a path leads to: the row for the method, or None with the methods that there are."""

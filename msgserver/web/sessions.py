@@ -7,6 +7,7 @@ BREACH), and the browser's ``Origin`` is checked besides.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import secrets
 from urllib.parse import quote
@@ -55,7 +56,50 @@ async def by_token(ask: Ask, *, required: bool) -> Ask:
         refusal = Refusal(401, wrong, _("Send “Authorization: Bearer …”; make one with: msgserver token add NAME"))
         refusal.headers = (("WWW-Authenticate", 'Bearer realm="msgserver"'),)
         raise refusal
-    token, viewer = found
+    return await _with(ask, *found)
+
+
+FEEDS = "feeds"  # the scope of keys that are good for feeds alone
+
+
+async def by_feed_key(ask: Ask) -> Ask:
+    """Find whose feeds are asked for: by a key as HTTP Basic's password (RFC 7617), a token, or a session.
+
+    Raises:
+        Refusal: 401, none of them; 429, the key was used too often.
+    """
+    scheme, _space, words = ask.headers.get("authorization", "").partition(" ")
+    key, found = words.strip(), None
+    if scheme.lower() == "basic":
+        key = _password(key)
+    if scheme.lower() in ("basic", "bearer") and key:
+        found = await ask.store.read(logins.token, key, ask.at, FEEDS)
+        if found is None and scheme.lower() == "bearer":
+            found = await ask.store.read(logins.token, key, ask.at)
+    if found is not None:
+        return await _with(ask, *found)
+    if not scheme:
+        ask = await by_cookie(ask)
+        if ask.session is not None:
+            return ask
+    refusal = Refusal(
+        401,
+        _("This feed needs a key."),
+        _("Make one on your own page, and give it to the feed reader as the password, with any name."),
+    )
+    refusal.headers = (("WWW-Authenticate", 'Basic realm="msgserver feeds", charset="UTF-8"'),)
+    raise refusal
+
+
+def _password(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+async def _with(ask: Ask, token: logins.Token, viewer: Viewer) -> Ask:
+    """The request in the name of a token's user, unless the token was used too often."""
     wait = ask.site.rates.wait(token.id, ask.at)
     if wait:
         refusal = Refusal(429, _("This token asks too often."), _("Nothing was done; wait, then go on more slowly."))

@@ -14,7 +14,7 @@ from msgserver.routing.house import House
 from msgserver.routing.may import Act
 from msgserver.routing.passwords import Passwords
 from msgserver.store.door import Busy, DiskFull, StoreError
-from msgserver.web import health, live
+from msgserver.web import feeds, health, live
 from msgserver.web.api.map import API
 from msgserver.web.ask import Refusal
 from msgserver.web.channel import LARGE, StrictSite
@@ -109,6 +109,10 @@ PAGES = (
     Row("POST", "/resources/{type:word}/{uid:word}", record_form.change, Act.RECORD),
     Row("GET", "/resources/{type:word}/{uid:word}/edit", record_form.edit, Act.RECORD),
     Row("POST", "/resources/{type:word}/{uid:word}/remove", record.remove, Act.RECORD),
+    Row("GET", "/feeds/log/{form:word}", feeds.log, Act.SEE),
+    Row("GET", "/feeds/searches/{view}/{form:word}", feeds.search, Act.SEE),
+    Row("GET", "/feeds/records/{type:word}/{form:word}", feeds.of_type, Act.SEE),
+    Row("GET", "/feeds/records/{type:word}/{uid:word}/{form:word}", feeds.of_record, Act.SEE),
     Row("GET", "/types/new", types.new, Act.SETTINGS),
     Row("POST", "/types", types.add, Act.SETTINGS),
     Row("GET", "/types/{type:word}", types.edit, Act.SETTINGS),
@@ -129,6 +133,7 @@ PAGES = (
     Row("POST", "/me/password", me.change_password, Open.SIGNED_IN),
     Row("POST", "/me/leave", me.leave_elsewhere, Open.SIGNED_IN),
     Row("POST", "/me/tokens", me.add_token, Act.TOKENS),
+    Row("POST", "/me/feeds", me.add_feed_key, Act.TOKENS),
     Row("POST", "/me/tokens/{token}/revoke", me.revoke_token, Act.TOKENS),
 )
 
@@ -141,6 +146,7 @@ class Rooms(msgspec.Struct, frozen=True):
     streams: Streams
     metrics: Metrics
     rates: Rates
+    feeds: feeds.Seen
     in_thread: Callable[..., Awaitable[Any]]
     rows: tuple[Row, ...]
 
@@ -178,6 +184,7 @@ def make_factory(house: House, in_thread: Callable[..., Awaitable[Any]] | None =
         Streams(house.store, house.bus, reactor),
         Metrics(),
         Rates(house.config.web.token_rate),
+        feeds.Seen(),
         run,
         (*PAGES, *API),
     )

@@ -77,6 +77,11 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "POST /resources/{type:word}/{uid:word}": DESK,
     "GET /resources/{type:word}/{uid:word}/edit": DESK,
     "POST /resources/{type:word}/{uid:word}/remove": DESK,
+    "GET /feeds/log/{form:word}": EVERY,
+    "GET /feeds/searches/{view}/{form:word}": EVERY,
+    "GET /feeds/records/{type:word}/{form:word}": EVERY,
+    "GET /feeds/records/{type:word}/{uid:word}/{form:word}": EVERY,
+    "POST /me/feeds": EVERY,
     "GET /types/new": {Role.ADMINISTRATOR},
     "POST /types": {Role.ADMINISTRATOR},
     "GET /types/{type:word}": {Role.ADMINISTRATOR},
@@ -142,6 +147,20 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "GET /api/v1/contacts/{contact}": EVERY,
     "PATCH /api/v1/contacts/{contact}": PEOPLE,
     "DELETE /api/v1/contacts/{contact}": PEOPLE,
+    "GET /api/v1/messages/{message}/record": DESK,
+    "POST /api/v1/messages/{message}/route": DESK,
+    "GET /api/v1/resources": EVERY,
+    "GET /api/v1/resources/{name:word}": EVERY,
+    "PUT /api/v1/resources/{name:word}": {Role.ADMINISTRATOR},
+    "DELETE /api/v1/resources/{name:word}": {Role.ADMINISTRATOR},
+    "GET /api/v1/records": EVERY,
+    "POST /api/v1/records": DESK,
+    "GET /api/v1/completions": EVERY,
+    "GET /api/v1/records/{uid:word}": EVERY,
+    "PATCH /api/v1/records/{uid:word}": DESK,
+    "DELETE /api/v1/records/{uid:word}": DESK,
+    "GET /api/v1/records/{uid:word}/history": EVERY,
+    "GET /api/v1/records/{uid:word}/messages": EVERY,
     "GET /api/v1/subscriptions": EVERY,
     "POST /api/v1/subscriptions": {A, Role.ADMINISTRATOR},
     "GET /api/v1/subscriptions/{subscription}": EVERY,
@@ -227,7 +246,7 @@ def test_a_stranger_is_led_to_the_sign_in_page_or_told_401(web: Web) -> None:
         if None in WHO[name]:
             continue
         answer = go(stranger, row, None)
-        expected = {401} if row.api or row.pattern == "/events" else {303}
+        expected = {401} if row.api or row.feed or row.pattern == "/events" else {303}
         assert answer.status in expected, f"{name}: {answer.status}"
 
 

@@ -214,7 +214,7 @@ async def me(ask: Ask) -> Answer:
 
 
 def _token(token: logins.Token, key: str = "") -> TokenShape:
-    return TokenShape(token.id, token.name, token.created_at, token.used_at, token.expires_at, key)
+    return TokenShape(token.id, token.name, token.created_at, token.used_at, token.expires_at, key, token.scope)
 
 
 async def list_tokens(ask: Ask) -> Answer:
@@ -222,10 +222,15 @@ async def list_tokens(ask: Ask) -> Answer:
     return give_all(await ask.store.read(logins.tokens, ask.viewer.user_id), _token)
 
 
+def make_token(tx: Tx, actor: Viewer, name: str, key: str, now: float, scope: str) -> logins.Token:
+    """A token of one's own."""
+    return logins.create_token(tx, actor, actor.user_id, name, key, now, scope=scope)
+
+
 async def add_token(ask: Ask) -> Answer:
     """Make a token for oneself; its key is told this once."""
     new, key = taken(ask, NewToken), secrets.token_urlsafe(32)
-    made = await edit(ask, logins.create_token, ask.viewer, ask.viewer.user_id, new.name, key, ask.at)
+    made = await edit(ask, make_token, ask.viewer, new.name, key, ask.at, new.scope)
     return give(_token(made, key), 201)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from msgserver.routing.may import Act
-from msgserver.web.api import desk, groups, messages, openapi, people, tickets
+from msgserver.web.api import desk, groups, messages, openapi, people, records, tickets
 from msgserver.web.api import people_shapes as of_people
+from msgserver.web.api import record_shapes as of_records
+from msgserver.web.api import record_taken as for_records
 from msgserver.web.api import shapes as gives
 from msgserver.web.api import taken as takes
 from msgserver.web.api.giving import once
@@ -86,6 +88,27 @@ API = (
         "PATCH", "/contacts/{contact}", people.patch_contact, Act.PEOPLE, of_people.ContactChange, gives.ContactShape
     ),
     _delete("/contacts/{contact}", people.remove_contact, Act.PEOPLE),
+    _get("/messages/{message}/record", records.fill, Act.RECORD, of_records.FilledShape, ("resource",)),
+    _post("/messages/{message}/route", records.route, Act.ROUTE, for_records.NewRoute, of_records.RoutedShape),
+    _list("/resources", records.list_types, Act.SEE, of_records.TypeShape),
+    _get("/resources/{name:word}", records.show_type, Act.SEE, of_records.TypeShape),
+    _change(
+        "PUT", "/resources/{name:word}", records.put_type, Act.SETTINGS, for_records.TypeWish, of_records.TypeShape
+    ),
+    _delete("/resources/{name:word}", records.remove_type, Act.SETTINGS),
+    _list("/records", records.listing, Act.SEE, of_records.RecordShape, ("q", "resource", "code", "parent", *PAGED)),
+    _post("/records", records.add, Act.RECORD, for_records.NewRecord, of_records.RecordShape),
+    _list("/completions", records.complete, Act.SEE, of_records.RecordShape, ("q", "resource", "limit")),
+    _get("/records/{uid:word}", records.show, Act.SEE, of_records.RecordShape),
+    _change(
+        "PATCH", "/records/{uid:word}", records.patch, Act.RECORD, for_records.RecordChange, of_records.RecordShape,
+        True,
+    ),
+    _delete("/records/{uid:word}", records.remove, Act.RECORD),
+    _list("/records/{uid:word}/history", records.history, Act.SEE, of_records.ChangeShape, PAGED),
+    _list(
+        "/records/{uid:word}/messages", records.about_record, Act.SEE, gives.MessageShape, ("resource", "show", *PAGED)
+    ),
     _list("/subscriptions", desk.list_subscriptions, Act.SUBSCRIBE, gives.SubscriptionShape, COPIES),
     _post("/subscriptions", desk.subscribe, Act.SUBSCRIBE, takes.NewSubscription, gives.SubscriptionShape),
     _get("/subscriptions/{subscription}", desk.subscription, Act.SUBSCRIBE, gives.SubscriptionShape),

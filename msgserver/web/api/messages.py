@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from msgserver.records import Delivery, Draft, Message, Viewer
-from msgserver.store import messages
+from msgserver.routing import by_hand
+from msgserver.store import messages, resources
+from msgserver.store.edits import Refused
 from msgserver.store.paging import Page
-from msgserver.web.api.giving import NOTHING, addresses, edit, give, give_all, give_page, level, limit, new_uid, write
+from msgserver.web.api.giving import NOTHING, addresses, give, give_all, give_page, level, limit, new_uid, write
 from msgserver.web.api.giving import take as taken
 from msgserver.web.api.shapes import MessageShape, delivery_shape, message_shape, tag_shape
 from msgserver.web.api.taken import NewMessage, NewReply, NewTag
 from msgserver.web.ask import Answer, Ask, Refusal, Tx, not_found
 from msgserver.web.pages import download
 from msgserver.web.tags import read_tag
+from msgserver.web.words import sentence
 
 
 def shaped(tx: Tx, viewer: Viewer, log: tuple[Message, ...]) -> list[MessageShape]:
@@ -114,20 +117,23 @@ async def tags(ask: Ask) -> Answer:
 
 
 async def add_tag(ask: Ask) -> Answer:
-    """Tag a message."""
-    resource, record = read_tag(taken(ask, NewTag).tag)
-    made = await edit(ask, messages.add_tag, ask.viewer, ask.part["message"], resource, record, ask.at)
+    """Tag a message; whoever subscribes to that gets a copy."""
+    resource, words = read_tag(taken(ask, NewTag).tag)
+    record = await ask.store.read(resources.uid_of, ask.viewer, resource, words)
+    try:
+        made = await by_hand.tag(
+            ask.house.store, ask.house.bus, ask.viewer, ask.part["message"], resource, record, ask.at
+        )
+    except Refused as refused:
+        raise Refusal(422, sentence(str(refused))) from None
     if made is None:
         raise not_found("message")
-    found = await _one(ask, made.message_id)
-    if found.ticket is not None:
-        ask.house.bus.ring("ticket", [found.ticket])
     return give(tag_shape(made), 201)
 
 
 async def remove_tag(ask: Ask) -> Answer:
-    """Take a tag off."""
-    if not await edit(ask, messages.remove_tag, ask.viewer, ask.part["tag"], ask.at):
+    """Take a tag off; copies that a tag set by hand called for and that wait are not sent."""
+    if await by_hand.untag(ask.house.store, ask.house.bus, ask.viewer, ask.part["tag"], ask.at) is None:
         raise not_found("tag")
     return NOTHING
 

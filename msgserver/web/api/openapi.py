@@ -24,6 +24,9 @@ QUERY: dict[str, dict[str, Any]] = {
     "address": {"schema": {"type": "string"}},
     "entity": {"schema": {"type": "integer"}},
     "resource": {"schema": {"type": "string"}},
+    "code": {"description": "Exactly this code", "schema": {"type": "string"}},
+    "parent": {"description": "The id of what they belong to", "schema": {"type": "integer"}},
+    "show": {"schema": {"enum": ["all", "unread", "read", "verified"]}},
 }
 PROBLEM = {
     "type": "object",

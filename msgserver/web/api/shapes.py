@@ -188,6 +188,7 @@ class TokenShape(Struct, frozen=True):
     used_at: float | None
     expires_at: float | None
     key: str = ""
+    scope: str = ""
 
 
 class RuleShape(Struct, frozen=True):

@@ -128,3 +128,4 @@ class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
     """A token of one's own."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
+    scope: Annotated[str, Meta(pattern="^(feeds)?$", description="feeds: good for feeds alone")] = ""

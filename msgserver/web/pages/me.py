@@ -12,7 +12,7 @@ from msgserver.store import users as kept_users
 from msgserver.web.ask import Answer, Ask, Tx, not_found, see_other
 from msgserver.web.language import _
 from msgserver.web.pages.around import Around, around, desk_page
-from msgserver.web.sessions import COOKIE, sign_in
+from msgserver.web.sessions import COOKIE, FEEDS, sign_in
 
 
 def look(tx: Tx, viewer: Viewer, now: float) -> tuple[Around, list[logins.Session], list[logins.Token]]:
@@ -65,6 +65,19 @@ async def add_token(ask: Ask) -> Answer:
         return await _show(ask, _("Give the token a name, so that you know it later."), 422)
     key, name = secrets.token_urlsafe(32), ask.form("name").strip()
     await ask.store.write(logins.create_token, ask.viewer, ask.viewer.user_id, name, key, ask.at)
+    return await _show(ask, key=key)
+
+
+def _make_feed_key(tx: Tx, actor: Viewer, name: str, key: str, now: float) -> int:
+    return logins.create_token(tx, actor, actor.user_id, name, key, now, scope=FEEDS).id
+
+
+async def add_feed_key(ask: Ask) -> Answer:
+    """Make a key that is good for feeds alone; it is shown this once."""
+    if not ask.form("name").strip():
+        return await _show(ask, _("Give the key a name, so that you know it later."), 422)
+    key, name = secrets.token_urlsafe(32), ask.form("name").strip()
+    await ask.store.write(_make_feed_key, ask.viewer, name, key, ask.at)
     return await _show(ask, key=key)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from msgserver.records import Priority, Ticket, Viewer
-from msgserver.store import messages, tickets
+from msgserver.store import forwarding, messages, resources, tickets
 from msgserver.store.edits import Refused
 from msgserver.web.ask import Answer, Ask, Refusal, Tx, not_found, see_other
 from msgserver.web.pages.compose import read_priority
@@ -44,7 +44,8 @@ def tag_newest(tx: Tx, actor: Viewer, ticket_id: int, resource: str, record: str
     """Tag the latest message that came in on a conversation (the latest at all, where none did)."""
     log = tickets.conversation(tx, actor, ticket_id, limit=50)
     chosen = [m for m in log if m.direction == "in"] or log
-    return bool(chosen) and messages.add_tag(tx, actor, chosen[-1].id, resource, record, now) is not None
+    record = resources.uid_of(tx, actor, resource, record)
+    return bool(chosen) and forwarding.tag(tx, actor, chosen[-1].id, resource, record, now) is not None
 
 
 async def _edit(ask: Ask, said: str, unit: Callable[..., Any], *args: Any) -> Answer:
@@ -116,4 +117,6 @@ async def unread(ask: Ask) -> Answer:
 async def tag(ask: Ask) -> Answer:
     """Say what its latest message is about."""
     resource, record = read_tag(ask.form("tag"))
-    return await _edit(ask, "tagged", tag_newest, resource, record, ask.at)
+    done = await _edit(ask, "tagged", tag_newest, resource, record, ask.at)
+    ask.house.bus.ring("delivery", ["*"])
+    return done
