@@ -102,24 +102,31 @@ def candidates(places: Sequence[str], query: str, limit: int) -> Select[tuple[in
     return rows.limit(limit)
 
 
-_FEW = 2_000  # ids that are looked up one by one; where more are found, a page is soon full of them
+_FEW = 600  # ids that are looked up one by one; where more are found, a page is soon full of them
+_COUNTED = 20_000  # names that are counted to find a query's rarest word
 
 
 def _rarest(tx: Connection, places: Sequence[str], query: str) -> tuple[list[str], int]:
-    """The words of a query, the rarest beginning first, and how many names have it (more than ``_FEW``: many)."""
+    """The words of a query, the rarest beginning first, and how many names have it (``_COUNTED``: or more)."""
     words = asked(query)
     counted = []
     for word in words:
-        some = select(name_word.c.id).where(_beginning(places, word)).limit(_FEW + 1).subquery()
+        some = select(name_word.c.id).where(_beginning(places, word)).limit(_COUNTED).subquery()
         counted.append((tx.scalar(select(func.count()).select_from(some)) or 0, word))
     counted.sort()
     return [word for _, word in counted], counted[0][0] if counted else 0
 
 
 def _has(places: Sequence[str], word: str, number: ColumnElement[int]) -> ColumnElement[bool]:
-    again = name_word.alias()
+    again, word = name_word.alias(), bulk.clean(word)
     within = (again.c.place.in_(places), again.c.word >= word, again.c.word < word + _LAST)
     return select(again.c.id).where(again.c.id == number, *within).exists()
+
+
+def _holders(places: Sequence[str], words: Sequence[str], limit: int) -> Select[tuple[int]]:
+    """The ids of at most so many (some perhaps twice) whose words begin as all of these do."""
+    rows = select(name_word.c.id).where(_beginning(places, words[0]))
+    return rows.where(*(_has(places, word, name_word.c.id) for word in words[1:])).limit(limit)
 
 
 def matching(tx: Connection, places: Sequence[str], query: str, number: ColumnElement[int]) -> ColumnElement[bool]:
@@ -127,18 +134,14 @@ def matching(tx: Connection, places: Sequence[str], query: str, number: ColumnEl
     words, count = _rarest(tx, places, query)
     if not words:
         return false()
-    if count > _FEW:
-        return and_(*(_has(places, word, number) for word in words))
-    ids = list(dict.fromkeys(tx.scalars(select(name_word.c.id).where(_beginning(places, words[0])))))
-    return and_(number.in_(ids), *(_has(places, word, number) for word in words[1:]))
+    if count <= _FEW or len(words) > 1:
+        ids = list(tx.scalars(_holders(places, words, _FEW + 1)))
+        if len(ids) <= _FEW:
+            return number.in_(list(dict.fromkeys(ids)))
+    return and_(*(_has(places, word, number) for word in words))
 
 
 def likely(tx: Connection, places: Sequence[str], query: str, limit: int) -> list[int]:
     """The ids of at most so many whose words begin as the query's do, in no order."""
     words, _count = _rarest(tx, places, query)
-    if not words:
-        return []
-    rows = select(name_word.c.id).where(_beginning(places, words[0]))
-    for word in words[1:]:
-        rows = rows.where(_has(places, word, name_word.c.id))
-    return list(dict.fromkeys(tx.scalars(rows.limit(limit))))
+    return list(dict.fromkeys(tx.scalars(_holders(places, words, limit)))) if words else []

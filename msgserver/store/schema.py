@@ -519,7 +519,7 @@ name_word = Table(  # the words of names, aliases, codes and addresses, found by
     Column("place", Text, primary_key=True),  # "entity", or "resource/incident"
     Column("word", Text().with_variant(Text(collation="C"), "postgresql"), primary_key=True),  # ranges are by bytes
     Column("id", Big, primary_key=True, autoincrement=False),
-    Index("ix_name_word_id", "id", "place"),
+    Index("ix_name_word_id", "id", "place", "word"),
 )
 
 form_definition = Table(
