@@ -17,6 +17,7 @@ import msgspec
 
 _ATOM = "{http://www.w3.org/2005/Atom}"
 TITLE = 120  # characters
+ElementTree.register_namespace("", _ATOM.strip("{}"))
 _UNFIT = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -62,7 +63,7 @@ def atom(feed: Feed) -> bytes:
         for link, (title, _address) in zip(entry.findall(f"{_ATOM}link")[1:], item.related, strict=True):
             link.set("rel", "related")
             link.set("title", fit(title))
-    written: bytes = ElementTree.tostring(top, "utf-8", xml_declaration=True, default_namespace=_ATOM.strip("{}"))
+    written: bytes = ElementTree.tostring(top, "utf-8", xml_declaration=True)
     return written
 
 
