@@ -42,6 +42,7 @@ class Way(msgspec.Struct, frozen=True):
     why: str
     to: tuple[int, ...]  # everybody it may reach, the entity itself included
     nobody: int  # of these, how many have no address
+    back: bool  # something of it was taken back before
     at: float
 
 
@@ -65,7 +66,8 @@ def way(tx: Connection, actor: Viewer, message_id: int, entity_id: int, now: flo
     )
     since = tx.scalar(select(msg_tag.c.created_at).where(_tag_of(message_id, entity.uid)))
     name = "you" if entity.kind is EntityKind.PERSON else entity.name
-    return Way(found, entity_id, entity.uid, f"forwarded to {name}", tuple(inside), nobody, since or now)
+    back = tx.scalar(select(msg_delivery_status.c.id).where(_taken_back(message_id)).limit(1)) is not None
+    return Way(found, entity_id, entity.uid, f"forwarded to {name}", tuple(inside), nobody, back, since or now)
 
 
 def _inside(tx: Connection, entity_id: int) -> list[int]:
@@ -131,8 +133,8 @@ def deliver(tx: Connection, going: Way, slice_: Sequence[int], now: float) -> in
         sender=found.sender,
         writer=found.entity_id or 0,
     )
-    fresh = tx.scalar(select(func.count()).where(row.message_id == found.id, row.id > before)) or 0
-    return fresh + _once_more(tx, found.id, row.entity_id.in_(slice_), going.at, now)
+    fresh = tx.scalar(select(func.count()).where(row.id > before, row.message_id + 0 == found.id)) or 0  # by the ids
+    return fresh + (_once_more(tx, found.id, row.entity_id.in_(slice_), going.at, now) if going.back else 0)
 
 
 def settle(tx: Connection, actor: Viewer, going: Way, now: float) -> Tag:
@@ -230,6 +232,11 @@ _COPIED = (
 )  # fmt: skip
 
 
+def _taken_back(message_id: int) -> Any:
+    row = msg_delivery_status.c
+    return and_(row.message_id == message_id, row.state == "cancelled", row.reason.like("% took it back"))
+
+
 def _once_more(tx: Connection, message_id: int, which: Any, at: float, now: float) -> int:
     """What was taken back and is wanted after all goes as a new delivery: an ended one never wakes up."""
     row, later = msg_delivery_status.c, msg_delivery_status.alias()
@@ -238,7 +245,7 @@ def _once_more(tx: Connection, message_id: int, which: Any, at: float, now: floa
             later.c.message_id == row.message_id, later.c.address == row.address, later.c.step > row.step
         )
     )
-    back = and_(row.message_id == message_id, row.state == "cancelled", row.reason.like("% took it back"), which)
+    back = and_(_taken_back(message_id), which)
     rows = tx.execute(select(*(row[name] for name in _COPIED)).where(back, ~newer)).mappings().all()
     if not rows:
         return 0
