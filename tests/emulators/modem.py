@@ -499,6 +499,9 @@ class ModemWire(Protocol):
     def connectionMade(self) -> None:
         """The line is up; what the network says goes out on it."""
         self.modem.announce = self._announce
+        hurry = getattr(self.transport, "setTcpNoDelay", None)
+        if hurry is not None:
+            hurry(True)
         if "stuck_in_prompt" in self.modem.quirks:
             self.modem.quirks.discard("stuck_in_prompt")
             self._length = 999

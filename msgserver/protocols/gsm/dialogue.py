@@ -169,8 +169,11 @@ class Dialogue(Protocol):
     # --- what the modem says ---------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
-        """The device is open."""
+        """The device is open; over a network, no short line waits for the one before it to be acknowledged."""
         self.open = True
+        hurry = getattr(self.transport, "setTcpNoDelay", None)
+        if hurry is not None:
+            hurry(True)
 
     def connectionLost(self, reason: object = None) -> None:  # noqa: ARG002
         """Unplugged, or hung up: whoever waits is told."""
@@ -188,9 +191,12 @@ class Dialogue(Protocol):
                 self._line(line)
         if self._prompted is not None and self._held.strip(b"\x00 ") == b">":
             self._held = b""
-            if not self._prompted.called:
-                self._waiting = None
-                self._prompted.callback(None)
+            self._prompt_came()
+
+    def _prompt_came(self) -> None:
+        if self._prompted is not None and not self._prompted.called:
+            self._waiting = None
+            self._prompted.callback(None)
 
     def _lines(self) -> Iterator[str]:
         while (found := re.search(rb"[\r\n]", self._held)) is not None:
@@ -200,6 +206,9 @@ class Dialogue(Protocol):
             self._held = b""
 
     def _line(self, line: str) -> None:
+        if line == ">" and self._prompted is not None:  # and something unasked right behind it
+            self._prompt_came()
+            return
         if self._told or (line.startswith("+CUSD:") and line.count('"') % 2):
             self._told.append(line)
             if (line.count('"') % 2 and len(self._told) > 1) or len(self._told) >= _LONGEST_TOLD:

@@ -129,6 +129,18 @@ def test_what_the_modem_says_unasked_is_told_with_its_pdu():
     assert line.heard == [('+CMTI: "SM",3', ""), ("+CMT: ,22", "0791AB"), ("RING", "")]
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_prompt_with_something_unasked_right_behind_it_is_a_prompt():
+    line = Line()
+    sending = ensureDeferred(line.ours.submit(22, PDU))
+    line.ours.dataReceived(b"\r\n> \r\n+CDS: 22\r\n0791AB\r\n")
+    assert line.heard == [("+CDS: 22", "0791AB")]
+    assert line.to_modem.value().endswith(PDU.encode() + b"\x1a")
+    line.ours.dataReceived(b"\r\n+CMGS: 9\r\n\r\nOK\r\n")
+    assert await sending == 9
+    assert line.clock.getDelayedCalls() == []
+
+
 def test_endless_bytes_without_a_line_are_dropped():
     line = Line()
     for _ in range(100):
