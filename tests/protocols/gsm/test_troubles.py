@@ -1,6 +1,7 @@
 """Everything a modem does wrong: what is said, what is safe, and how it mends itself."""
 
 import re
+from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -440,5 +441,41 @@ async def test_only_known_commands_are_ever_said(desk):
     assert [line for line in here.modem.log if not _EVERY_COMMAND.fullmatch(line)] == []
 
 
-def test_there_are_twenty_kinds_of_misbehaviour_and_more():
+# --- the rest of what an emulated modem does wrong ----------
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize(("quirk", "reports"), [("report_first", 1), ("report_twice", 2), ("no_reports", 0)])
+async def test_reports_that_come_early_twice_or_never(desk, quirk, reports):
+    here = await desk(modem(quirks={quirk})).able()
+    receipt = await here.send("hello")
+    await until(lambda: len(here.hub.reports) == reports)
+    await deferLater(reactor, 0.1, lambda: None)
+    assert {report.wire_id for report in here.hub.reports} <= set(receipt.wire_ids)
+    assert len(here.hub.reports) == reports
+
+
+@pytest_twisted.ensureDeferred
+async def test_denied_registration_is_said(desk):
+    here = desk(modem(quirks={"network_denied"}), check_every=0.05)
+    await until(lambda: "the network denied registration" in here.connector.status.words)
+    here.modem.quirks.clear()
+    await here.able()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_sim_that_takes_no_text_leaves_them_in_the_network(desk):
+    here = await desk(modem(quirks={"sim_full"})).able()
+    assert not receive(here.modem, "waits")
+    here.modem.quirks.clear()
+    here.modem.again()
+    await until(lambda: texts(here) == ["waits"])
+
+
+def test_every_kind_of_misbehaviour_is_tried():
+    here = Path(__file__).parent
+    said = "".join(
+        path.read_text() for path in [*here.glob("test_*.py"), *here.parents[1].glob("contract/adapters/gsm.py")]
+    )
     assert len(QUIRKS) >= 20
+    assert [quirk for quirk in QUIRKS if f'"{quirk}"' not in said] == []
