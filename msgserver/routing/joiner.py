@@ -73,7 +73,11 @@ class Joiner:
         sender = str(item.arrival.sender) if item.arrival.sender is not None else ""
         group = parts.group_of(item.connector, sender, part)
         found = await self._store.read(parts.find, group, now - joining.LATE)
-        does = joining.decide(item, [piece for piece in found if piece.raw.id != item.raw_id])
+        others_there = [piece for piece in found if piece.raw.id != item.raw_id]
+        together = [piece for piece in others_there if joining.near(item, piece)]
+        if earlier := [piece for piece in others_there if piece.message_id is None and piece not in together]:
+            await self._give_up(group, earlier)
+        does = joining.decide(item, together)
         if isinstance(does, joining.Whole):
             texts = joining.texts(does.others) | {part.index: item.arrival.text or ""}
             others = tuple(piece.raw.id for piece in does.others)

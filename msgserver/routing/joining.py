@@ -16,6 +16,7 @@ from msgserver.store.parts import Piece
 
 PATIENCE = 600.0  # seconds without a further part, after which a message is shown without the missing ones
 LATE = 3 * 86400.0  # seconds in which a part may still complete what was shown without it
+TOGETHER = 6 * 3600.0  # seconds within which the parts of one message reach the network
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -74,6 +75,12 @@ def decide(item: Journalled, pieces: Iterable[Piece]) -> Wait | Known | Whole | 
         if there is None and len(shown[message_id]) < part.total:
             return Late(message_id, tuple(shown[message_id].values()))
     return Wait()
+
+
+def near(item: Journalled, piece: Piece) -> bool:
+    """Whether two parts reached the network at about the same time: a number is used again for later messages."""
+    here, there = item.arrival.sent_at, journalled(piece.raw, b"").arrival.sent_at
+    return here is None or there is None or abs(here - there) <= TOGETHER
 
 
 def words(piece: Piece) -> str:

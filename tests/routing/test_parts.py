@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 
+import msgspec
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
@@ -106,6 +107,21 @@ async def test_a_number_used_again_begins_a_new_message(way_in: WayIn):
     assert await bodies(way_in) == ["old [part 2/2 missing]", "new words"]
     await bring(way_in, part(1, 2, "third "), part(2, 2, "message"))
     assert (await bodies(way_in))[-1] == "third message"
+    assert await nobody_waits(way_in)
+
+
+@async_test
+async def test_parts_that_reached_the_network_hours_apart_are_of_different_messages(way_in: WayIn, monkeypatch):
+    def at(arrival: Arrival, sent_at: float) -> Arrival:
+        return msgspec.structs.replace(arrival, sent_at=sent_at, wire_id=f"{arrival.wire_id}@{sent_at}")
+
+    day = 86400.0
+    await bring(way_in, at(part(1, 2, "old "), 0), at(part(2, 2, "new words"), day), at(part(1, 2, "all "), day + 60))
+    assert await bodies(way_in) == ["old [part 2/2 missing]", "all new words"]
+    await bring(way_in, at(part(1, 2, "all "), 2 * day), at(part(2, 2, "new words"), 2 * day))  # said once more
+    assert (await bodies(way_in))[-1] == "all new words"
+    await bring(way_in, at(part(2, 2, "end"), 60))  # late, and of the first
+    assert await bodies(way_in) == ["old end", "all new words", "all new words"]
     assert await nobody_waits(way_in)
 
 
