@@ -42,6 +42,7 @@ __all__ = [
     "Listen",
     "LoadedConnector",
     "Mistake",
+    "ParserSettings",
     "RedisSettings",
     "Secret",
     "StoreSettings",
@@ -167,6 +168,14 @@ class TrustSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     within: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 5.0  # seconds; then a mail is recorded unchecked
 
 
+class ParserSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[parsers]``: plug-in parsers."""
+
+    folder: str = ""  # where modules may be dropped; empty: "parsers" in the hub's state directory
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=30)] = 1.0  # for one message; no message waits longer
+    skip: list[str] = []  # names of those that are not to be used
+
+
 class ConnectorTable(msgspec.Struct, frozen=True):
     """``[connector.NAME]`` as it stands in the file: its type, and keys that only the type can read."""
 
@@ -186,6 +195,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     redis: RedisSettings | None
     web: WebSettings
     trust: TrustSettings = TrustSettings()
+    parsers: ParserSettings = ParserSettings()
     connector: dict[str, ConnectorTable]
 
     def chosen(self) -> dict[str, ConnectorTable]:
@@ -202,6 +212,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     redis: RedisSettings | None = None
     web: WebSettings = WebSettings()
     trust: TrustSettings = TrustSettings()
+    parsers: ParserSettings = ParserSettings()
     connector: dict[str, Any] = {}
 
 
@@ -246,6 +257,7 @@ def load(path: Path, base_dir: Path | None = None) -> Config:
         redis=read.redis,
         web=read.web,
         trust=read.trust,
+        parsers=read.parsers,
         connector=connectors,
     )
 

@@ -33,6 +33,7 @@ from msgserver.routing.desk import Desk
 from msgserver.routing.house import House
 from msgserver.routing.hub import Hub
 from msgserver.routing.outbox import Outbox
+from msgserver.routing.plugins import Plugins
 from msgserver.routing.pulse import Pulse
 from msgserver.routing.reader import Reader
 from msgserver.routing.recorder import Recorder
@@ -103,7 +104,11 @@ class HubService(Service):
         self.desk = desk = Desk(store, bus, lanes, config.hub.name, new_uid, reactor, config.hub.contact)
         self.rules = rules = Snapshots(store, config.hub.region)
         self.workers = WorkerPool(reactor)
-        self.recorder = recorder = Recorder(store, bus, signer, own_marks(loaded), rules, desk.wish, new_uid, reactor)
+        folder = Path(config.parsers.folder) if config.parsers.folder else state / "parsers"
+        self.plugins = Plugins(folder, config.parsers.seconds, config.parsers.skip, reactor)
+        self.recorder = recorder = Recorder(
+            store, bus, signer, own_marks(loaded), rules, desk.wish, new_uid, reactor, self.plugins.suggest
+        )
         examiner = make_examiner(config, loaded, self.workers, reactor)
         self.reader = Reader(store, recorder, examiner, lambda name: deferToThread(blobs.get, state, name), reactor)
         self.router = router = Router(store, bus, self.reader, reactor)
@@ -135,6 +140,7 @@ class HubService(Service):
             node=node,
             reactor=reactor,
             rules=rules,
+            plugins=self.plugins,
             gauges=self.gauges,
         )
         self._web = web_service(self.house) if config.hub.web else None
@@ -176,6 +182,7 @@ class HubService(Service):
         await self.statuses.start()
         await self.upkeep.start()
         self.workers.startService()
+        self.plugins.startService()
         self.reader.start()
         for connector in self.connectors.values():
             start_one(connector)
@@ -215,6 +222,7 @@ class HubService(Service):
             await step("the web", self._web.stopService, reactor)
         self.recorder.stop()
         await step("the reader", self.reader.stop, reactor)
+        await step("the plug-in parsers", self.plugins.stopService, reactor)
         await step("the workers", self.workers.stopService, reactor)
         await step("the statuses", self.statuses.stop, reactor)
         await step("the store", self.store.close, reactor)

@@ -28,7 +28,8 @@ def number(words: str) -> str:
         found = Decimal(bare)
     except InvalidOperation:
         raise ValueError(f"{words[:60]!r} is not a number") from None
-    return format(found.normalize() if found % 1 else found.quantize(Decimal(1)), "f")
+    written = format(found, "f")
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def value(field: Field, words: str, region: str = "") -> str:

@@ -18,15 +18,14 @@ def conflicts(rule: Rule) -> tuple[str, ...]:
     for words in (*rule.words, *filter(None, [rule.prefix])):
         means = reserved(words)
         if means.choice:
-            found[words] = _sentence(means.choice, words, listen(words).choice is means.choice)
+            found[words] = _sentence(means.choice, words.strip(), listen(f"{words} and so on").flagged)
     return tuple(found.values())
 
 
-def _sentence(choice: Choice, words: str, alone: bool) -> str:
-    word = words.strip()
+def _sentence(choice: Choice, word: str, leading: bool) -> str:
     said = _MEANS[choice].format(word=word)
     if choice is Choice.HELP:
         return f"{said}."
-    if alone:
-        return f"{said}, unless more words stand behind it."
-    return f"{said}, as in every text of up to three words that begins with STOP."
+    if leading:
+        return f"{said}, as of every text of up to three words that begins so."
+    return f"{said}, unless more words stand beside it."

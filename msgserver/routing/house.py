@@ -11,6 +11,7 @@ from msgserver.connector import IConnector
 from msgserver.routing.bus import Bus
 from msgserver.routing.desk import Desk
 from msgserver.routing.outbox import Outbox
+from msgserver.routing.plugins import Plugins
 from msgserver.routing.router import Router
 from msgserver.routing.snapshot import Snapshots
 from msgserver.store.door import Store
@@ -30,4 +31,5 @@ class House:
     node: str
     reactor: Any
     rules: Snapshots
+    plugins: Plugins
     gauges: Callable[[], dict[str, float]] = dict  # figures of this process, by name, as they are now

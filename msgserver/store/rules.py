@@ -66,8 +66,8 @@ def rule_of(tx: Connection, rule_id: int) -> tuple[Rule, int] | None:
     return None if row is None else (_rule(row), row.version)
 
 
-def _checked(tx: Connection, one: Rule, before: Rule | None = None) -> Rule:
-    """A rule that can be kept.
+def check(tx: Connection, one: Rule, before: Rule | None = None) -> Rule:
+    """Look whether a rule can be kept; gives it back.
 
     Raises:
         Refused: it says not when, or not what, or something in it cannot be so.
@@ -160,7 +160,7 @@ def create_rule(tx: Connection, actor: Viewer, one: Rule, now: float) -> Rule:
     if not one.position:
         last = tx.scalar(select(func.coalesce(func.max(rule.c.position), 0))) or 0
         one = msgspec.structs.replace(one, position=last + 1)
-    row = _columns(_checked(tx, one)) | {"changed_at": now}
+    row = _columns(check(tx, one)) | {"changed_at": now}
     rule_id = tx.execute(insert(rule).values(**row).returning(rule.c.id)).scalar_one()
     one = msgspec.structs.replace(one, id=rule_id)
     _keep_wording(tx, actor, rule_id, 1, one, now)
@@ -183,7 +183,7 @@ def update_rule(
     changed = update(rule).where(rule.c.id == one.id)
     if expected_version is not None:
         changed = changed.where(rule.c.version == expected_version)
-    row = _columns(_checked(tx, one, held[0])) | {"changed_at": now}
+    row = _columns(check(tx, one, held[0])) | {"changed_at": now}
     version = tx.execute(changed.values(version=rule.c.version + 1, **row).returning(rule.c.version)).scalar()
     if version is None:
         raise Stale(held)

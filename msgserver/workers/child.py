@@ -23,7 +23,6 @@ from msgserver.formats.signatures import check
 from msgserver.formats.tokens import terms
 from msgserver.workers.frames import Answer, FrameCutter, ReadMail, Ready, Returned, Unreadable, answer, read_question
 
-_IN, _OUT = 0, 1
 _READ = 256 * 1024
 _HELD_BYTES = 64 * 1024  # answers are kept back for company up to this much
 _HELD_SECONDS = 0.02  # or so long
@@ -99,26 +98,39 @@ def _address_space() -> int:
         return 512 * 1024 * 1024
 
 
-def serve(desk: Desk) -> None:
-    """Answer until stdin ends. Answers leave together where questions came together."""
+def pipes() -> tuple[int, int]:
+    """Where questions come from and answers go to: stdin and stdout, out of the reach of whatever is called here.
+
+    What is printed in this process goes where its complaints go.
+    """
+    questions, answers = os.dup(0), os.dup(1)
+    os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return questions, answers
+
+
+def serve(desk: Desk, questions: int, answers: int) -> None:
+    """Answer until the questions end. Answers leave together where questions came together."""
     frames = FrameCutter()
     held = bytearray(answer(Ready(os.getpid())))
-    _write(held)
-    while got := os.read(_IN, _READ):
+    _write(answers, held)
+    while got := os.read(questions, _READ):
         since = time.monotonic()
         for frame in frames.feed(got):
             held += answer(desk.answer(*read_question(frame)))
             if len(held) > _HELD_BYTES or time.monotonic() - since > _HELD_SECONDS:
-                _write(held)
+                _write(answers, held)
                 since = time.monotonic()
-        _write(held)
+        _write(answers, held)
 
 
-def _write(held: bytearray) -> None:
+def _write(answers: int, held: bytearray) -> None:
     with memoryview(held) as view:
         at = 0
         while at < len(view):
-            at += os.write(_OUT, view[at : at + _READ])
+            at += os.write(answers, view[at : at + _READ])
     held.clear()
 
 
@@ -127,7 +139,7 @@ def main(arguments: list[str]) -> None:
     desk = Desk(tuple(arguments[1:]))
     confine(int(arguments[0]))
     with contextlib.suppress(BrokenPipeError):
-        serve(desk)
+        serve(desk, *pipes())
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class WorkerPool(Service):
         if function not in self._functions:
             raise ValueError(f"{function} is not among the functions this pool was given")
         seconds = self._time_limit if time_limit is None else time_limit
-        (said,) = await self._ask([question(function, seconds, payload)], seconds)
+        (said,) = await self._ask([question(function, seconds, payload)], seconds, alone=True)
         if isinstance(said, Returned):
             return said.value
         raise WorkFailed(_unreadable(said).why)
@@ -118,7 +118,7 @@ class WorkerPool(Service):
         """Why no reader can be started, in words; "" while all is well."""
         return self._trouble
 
-    def _ask(self, questions: list[bytes], seconds: float) -> Deferred[list[Answer]]:
+    def _ask(self, questions: list[bytes], seconds: float, alone: bool = False) -> Deferred[list[Answer]]:
         order = Order(len(questions))
         if not self.running or self._stopped is not None:
             order.fail(WorkersUnavailable("the readers are not running: it will be read when they are"))
@@ -134,7 +134,7 @@ class WorkerPool(Service):
                 held, size = [], 0
             held.append(Task(frame, seconds, order, index))
             size += len(frame)
-        self._queue.append(Batch(held))
+        self._queue.append(Batch(held, alone))
         self._hand_out()
         return order.done
 

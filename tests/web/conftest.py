@@ -28,6 +28,8 @@ from msgserver.records import HUB, Grant, Role, Viewer
 from msgserver.routing.bus import Bus
 from msgserver.routing.desk import Desk
 from msgserver.routing.passwords import hash_password
+from msgserver.routing.plugins import Plugins
+from msgserver.routing.snapshot import Snapshots
 from msgserver.store import connectors, logins, users
 from msgserver.store.door import once
 from msgserver.web.site import make_factory
@@ -161,7 +163,14 @@ class Web:
         lanes = {"mailto": "mail", "sms": "modem1", "xmpp": "chat"}
         desk = Desk(self.store, self.bus, lanes, "Relief desk", lambda: str(uuid.uuid4()), self.clock)  # type: ignore[arg-type]
         self.house = SimpleNamespace(
-            config=config, store=self.store, bus=self.bus, desk=desk, connectors={}, reactor=self.clock
+            config=config,
+            store=self.store,
+            bus=self.bus,
+            desk=desk,
+            connectors={},
+            reactor=self.clock,
+            rules=Snapshots(self.store),
+            plugins=Plugins(path.parent / "parsers", 1.0, (), self.clock),  # type: ignore[arg-type]
         )
 
         async def in_thread(f: Callable[..., Any], *args: Any) -> Any:

@@ -1,25 +1,23 @@
-"""Deliveries, subscriptions, rules, connectors, users and tokens for programs."""
+"""Deliveries, subscriptions, connectors, users and tokens for programs."""
 
 from __future__ import annotations
 
 import secrets
 from typing import Any
 
-from msgserver.records import DeliveryState, Rule, Viewer
+from msgserver.records import DeliveryState, Viewer
 from msgserver.routing.may import Act, require
 from msgserver.store import connectors, deliveries, logins, messages, subscriptions, users
-from msgserver.store import rules as kept_rules
-from msgserver.web.api.giving import NOTHING, edit, expected, give, give_all, give_page, level, limit
+from msgserver.web.api.giving import NOTHING, edit, give, give_all, give_page, limit
 from msgserver.web.api.giving import take as taken
 from msgserver.web.api.shapes import (
     TokenShape,
     connector_shape,
     delivery_shape,
-    rule_shape,
     subscription_shape,
     user_shape,
 )
-from msgserver.web.api.taken import ConnectorChange, NewRule, NewSubscription, NewToken
+from msgserver.web.api.taken import ConnectorChange, NewSubscription, NewToken
 from msgserver.web.ask import Answer, Ask, Refusal, Tx, not_found
 from msgserver.web.pages.deliveries import decide, may_decide, ring
 from msgserver.web.pages.subscriptions import may_subscribe
@@ -109,65 +107,6 @@ async def unsubscribe(ask: Ask) -> Answer:
         raise not_found("subscription")
     may_subscribe(ask.viewer, found.pr_pe_id)
     await edit(ask, subscriptions.unsubscribe, ask.viewer, found.id, ask.at)
-    return NOTHING
-
-
-# Rules -----------------------------------------------------------------------------------------------------------
-
-
-def _rule(new: NewRule, rule_id: int) -> Rule:
-    return Rule(
-        id=rule_id,
-        name=new.name,
-        position=new.position,
-        words=tuple(new.words),
-        prefix=new.prefix,
-        sender=new.sender,
-        connector=new.connector,
-        resource=new.resource,
-        record=new.record,
-        entity_id=new.entity,
-        priority=None if new.priority is None else level(new.priority),
-        actionable=new.actionable,
-        spam=new.spam,
-        stop=new.stop,
-        active=new.active,
-        doubted=new.doubted,
-        verified=new.verified,
-    )
-
-
-async def list_rules(ask: Ask) -> Answer:
-    """All parser rules, in their order."""
-    return give_all(await ask.store.read(kept_rules.rules), rule_shape)
-
-
-async def add_rule(ask: Ask) -> Answer:
-    """Add a rule, last unless a position is given."""
-    made = await edit(ask, kept_rules.create_rule, ask.viewer, _rule(taken(ask, NewRule), 0), ask.at)
-    return give(rule_shape(made), 201, place=f"/api/v1/rules/{made.id}", version=1)
-
-
-async def rule(ask: Ask) -> Answer:
-    """One rule; its ETag goes into If-Match."""
-    found = await ask.store.read(kept_rules.rule_of, ask.part["rule"])
-    if found is None:
-        raise not_found("rule")
-    return give(rule_shape(found[0]), version=found[1])
-
-
-async def put_rule(ask: Ask) -> Answer:
-    """Word a rule anew; its former wordings are kept."""
-    new = _rule(taken(ask, NewRule), ask.part["rule"])
-    if await edit(ask, kept_rules.update_rule, ask.viewer, new, ask.at, expected(ask)) is None:
-        raise not_found("rule")
-    return await rule(ask)
-
-
-async def remove_rule(ask: Ask) -> Answer:
-    """Take a rule away."""
-    if not await edit(ask, kept_rules.remove_rule, ask.viewer, ask.part["rule"], ask.at):
-        raise not_found("rule")
     return NOTHING
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from msgserver.routing.may import Act
-from msgserver.web.api import desk, groups, messages, openapi, people, records, tickets
+from msgserver.web.api import desk, groups, messages, openapi, people, records, rules, tickets
 from msgserver.web.api import people_shapes as of_people
 from msgserver.web.api import record_shapes as of_records
 from msgserver.web.api import record_taken as for_records
+from msgserver.web.api import rule_shapes as ruled
 from msgserver.web.api import shapes as gives
 from msgserver.web.api import taken as takes
 from msgserver.web.api.giving import once
@@ -113,11 +114,21 @@ API = (
     _post("/subscriptions", desk.subscribe, Act.SUBSCRIBE, takes.NewSubscription, gives.SubscriptionShape),
     _get("/subscriptions/{subscription}", desk.subscription, Act.SUBSCRIBE, gives.SubscriptionShape),
     _delete("/subscriptions/{subscription}", desk.unsubscribe, Act.SUBSCRIBE),
-    _list("/rules", desk.list_rules, Act.RULES, gives.RuleShape),
-    _post("/rules", desk.add_rule, Act.RULES, takes.NewRule, gives.RuleShape),
-    _get("/rules/{rule}", desk.rule, Act.RULES, gives.RuleShape),
-    _change("PUT", "/rules/{rule}", desk.put_rule, Act.RULES, takes.NewRule, gives.RuleShape, True),
-    _delete("/rules/{rule}", desk.remove_rule, Act.RULES),
+    _list("/rules", rules.list_rules, Act.RULES, ruled.RuleShape),
+    _post("/rules", rules.add_rule, Act.RULES, ruled.NewRule, ruled.RuleShape),
+    _post("/rules/test", rules.test, Act.RULES, ruled.RuleTest, ruled.TrialShape, 200),
+    Row(
+        "PUT", "/api/v1/rules/order", once(rules.arrange), Act.RULES, takes=ruled.RuleOrder, gives=ruled.RuleShape,
+        many=True,
+    ),
+    _list("/rules/removed", rules.removed, Act.RULES, ruled.WordingShape),
+    _get("/rules/{rule}", rules.rule, Act.RULES, ruled.RuleShape),
+    _change("PUT", "/rules/{rule}", rules.put_rule, Act.RULES, ruled.NewRule, ruled.RuleShape, True),
+    _delete("/rules/{rule}", rules.remove_rule, Act.RULES),
+    _list("/rules/{rule}/versions", rules.versions, Act.RULES, ruled.WordingShape),
+    _post("/rules/{rule}/undo", rules.undo, Act.RULES, None, ruled.RuleShape, 200),
+    _post("/rules/{rule}/restore", rules.restore, Act.RULES, ruled.RuleVersion, ruled.RuleShape, 200),
+    _list("/parsers", rules.parsers, Act.RULES, ruled.ParserShape),
     _list("/connectors", desk.list_connectors, Act.SEE, gives.ConnectorShape),
     _get("/connectors/{name:word}", desk.connector, Act.SEE, gives.ConnectorShape),
     _change(

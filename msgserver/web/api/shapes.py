@@ -15,7 +15,6 @@ from msgserver.records import (
     Entity,
     Message,
     Note,
-    Rule,
     StoredAttachment,
     Subscription,
     Tag,
@@ -32,6 +31,9 @@ class TagShape(Struct, frozen=True):
     record: str
     name: str
     why: str
+    confidence: float  # 0 to 1
+    rule: int | None  # that gave it
+    user: int | None  # who gave it
 
 
 class AttachmentShape(Struct, frozen=True):
@@ -191,28 +193,6 @@ class TokenShape(Struct, frozen=True):
     scope: str = ""
 
 
-class RuleShape(Struct, frozen=True):
-    """A rule as it is kept; its ETag is the version of its wording."""
-
-    id: int
-    name: str
-    position: int
-    words: tuple[str, ...]
-    prefix: str
-    sender: str
-    connector: str
-    resource: str
-    record: str
-    entity: int | None
-    priority: str | None
-    actionable: bool | None
-    spam: bool
-    stop: bool
-    active: bool
-    doubted: bool
-    verified: bool
-
-
 class ConnectorShape(Struct, frozen=True):
     """A channel, how it is, and what waits for it."""
 
@@ -234,7 +214,7 @@ class ConnectorShape(Struct, frozen=True):
 
 def tag_shape(tag: Tag) -> TagShape:
     """A tag for programs."""
-    return TagShape(tag.id, tag.resource, tag.record, tag.name, tag.why)
+    return TagShape(tag.id, tag.resource, tag.record, tag.name, tag.why, tag.confidence, tag.rule_id, tag.user_id)
 
 
 def attachment_shape(file: StoredAttachment) -> AttachmentShape:
@@ -360,29 +340,6 @@ def user_shape(user: User) -> UserShape:
     """A login for programs."""
     grants = tuple(msgspec.to_builtins(grant) for grant in user.grants)
     return UserShape(user.id, user.name, user.entity_id, user.active, grants)
-
-
-def rule_shape(rule: Rule) -> RuleShape:
-    """A rule for programs."""
-    return RuleShape(
-        id=rule.id,
-        name=rule.name,
-        position=rule.position,
-        words=rule.words,
-        prefix=rule.prefix,
-        sender=rule.sender,
-        connector=rule.connector,
-        resource=rule.resource,
-        record=rule.record,
-        entity=rule.entity_id,
-        priority=None if rule.priority is None else rule.priority.name.lower(),
-        actionable=rule.actionable,
-        spam=rule.spam,
-        stop=rule.stop,
-        active=rule.active,
-        doubted=rule.doubted,
-        verified=rule.verified,
-    )
 
 
 def connector_shape(row: ConnectorRow) -> ConnectorShape:

@@ -97,27 +97,6 @@ class NewSubscription(Struct, frozen=True, forbid_unknown_fields=True):
     channel: Annotated[str, Meta(max_length=20)] = ""
 
 
-class NewRule(Struct, frozen=True, forbid_unknown_fields=True):
-    """A parser rule: its conditions, and what is done when all of them hold."""
-
-    name: Name
-    words: Annotated[list[Name], Meta(max_length=200)] = []
-    prefix: Annotated[str, Meta(max_length=100)] = ""
-    sender: Annotated[str, Meta(max_length=320)] = ""
-    connector: Annotated[str, Meta(max_length=40)] = ""
-    resource: Annotated[str, Meta(max_length=60)] = ""
-    record: Annotated[str, Meta(max_length=200)] = ""
-    entity: Id | None = None
-    priority: Level | None = None
-    actionable: bool | None = None
-    spam: bool = False
-    stop: bool = False
-    active: bool = True
-    position: Annotated[int, Meta(ge=0, lt=2**31)] = 0
-    doubted: bool = False  # only mail whose sender looks forged
-    verified: bool = False  # mark as verified what comes from a proven sender
-
-
 class ConnectorChange(Struct, frozen=True, forbid_unknown_fields=True):
     """Let nothing leave by it, or let it go on."""
 
