@@ -13,6 +13,7 @@ from msgserver.store.schema import (
     msg_delivery_event,
     msg_delivery_part,
     msg_delivery_status,
+    msg_log,
     msg_raw,
 )
 
@@ -72,6 +73,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     repeats: tuple[Came, ...]
     tags: tuple[Tag, ...]
     deliveries: tuple[Went, ...]  # the first 500
+    decided: tuple[str, ...] = ()  # what the parser decided and why
 
 
 def trace(tx: Connection, viewer: Viewer, message_id: int) -> Trace | None:
@@ -96,7 +98,13 @@ def trace(tx: Connection, viewer: Viewer, message_id: int) -> Trace | None:
         repeats=tuple(one for one in came if one.raw_id != message.raw_id),
         tags=tuple(messages.tags(tx, viewer, [message_id]).get(message_id, ())),
         deliveries=_deliveries(tx, message_id),
+        decided=_decided(tx, message_id),
     )
+
+
+def _decided(tx: Connection, message_id: int) -> tuple[str, ...]:
+    said = tx.scalar(select(msg_log.c.decided).where(msg_log.c.id == message_id)) or "[]"
+    return msgspec.json.decode(said, type=tuple[str, ...])
 
 
 def _part_of(message_id: int) -> ColumnElement[bool]:

@@ -177,9 +177,9 @@ def test_people_rules_and_subscriptions(web: Web, ana: Browser) -> None:
     assert "mina@chat.example" in ana.get("/people").text
     assert ana.submit("/people", "/people/1/contacts", address="+15551234567").status == 303
     assert ana.submit("/people", "/people", name="", addresses="").status == 422
-    assert ana.submit("/rules", "/rules", words="flood, water rising", tag="Flood", priority="2").status == 303
+    assert ana.submit("/rules/new", "/rules", words="flood, water rising", tag="Flood", priority="2").status == 303
     assert "water rising" in ana.get("/rules").text
-    assert ana.submit("/rules", "/rules", words="", tag="").status == 422
+    assert ana.submit("/rules/new", "/rules", words="", tag="").status == 422
     assert ana.submit("/subscriptions", "/subscriptions", entity="1", tag="flood", channel="xmpp").status == 303
     page = ana.get("/subscriptions").text
     assert "Mina" in page

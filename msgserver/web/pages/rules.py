@@ -1,67 +1,182 @@
-"""The rules by which the hub tags and routes what arrives: list, add, remove."""
+"""The rules by which the hub tags and routes what arrives: read, worded, put in order, tried, taken back."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
+from typing import Any
 
-from msgserver.records import Entity, Priority, Rule, Viewer
-from msgserver.store import people
+import msgspec
+
+from msgserver.formats.phones import read_address
+from msgserver.formats.stems import LANGUAGES
+from msgserver.records import Entity, ResourceType, Rule, User, Viewer
+from msgserver.routing.commands import conflicts
+from msgserver.routing.trial import Sample, Trial, try_rules
+from msgserver.store import people, resource_types, users
 from msgserver.store import rules as kept_rules
-from msgserver.store.edits import Refused
+from msgserver.store.edits import Refused, Stale
+from msgserver.store.rules import Wording
 from msgserver.web.ask import Answer, Ask, Tx, not_found, see_other
+from msgserver.web.language import _
+from msgserver.web.pages import rule_words
 from msgserver.web.pages.around import Around, around, desk_page
-from msgserver.web.tags import read_tag
 from msgserver.web.words import sentence
 
-_SEPARATOR = re.compile(r"[,;\n]+")
+FRESH = Rule(id=0, name="", position=0)
 
 
-def look(tx: Tx, viewer: Viewer) -> tuple[Around, list[Rule], tuple[Entity, ...]]:
-    """The rules, and to whom they may send."""
-    return around(tx, viewer), kept_rules.rules(tx), people.entities(tx, viewer, limit=500).items
+class Shown(msgspec.Struct, frozen=True):
+    """What the pages about rules show."""
+
+    here: Around
+    rules: list[Rule]
+    hits: dict[int, int]
+    removed: list[Wording]
+    entities: tuple[Entity, ...]
+    users: list[User]
+    types: list[ResourceType]
+    version: int = 0
+    wordings: list[Wording] = []
+
+
+def look(tx: Tx, viewer: Viewer, now: float, rule_id: int = 0) -> Shown:
+    """All of it; of one rule its versions besides."""
+    held = kept_rules.rule_of(tx, rule_id) if rule_id else None
+    return Shown(
+        around(tx, viewer),
+        kept_rules.rules(tx),
+        kept_rules.hits(tx, now),
+        kept_rules.removed(tx, 10),
+        people.entities(tx, viewer, limit=500).items,
+        users.users(tx),
+        resource_types.types(tx, viewer),
+        0 if held is None else held[1],
+        [] if held is None else kept_rules.wordings(tx, rule_id),
+    )
 
 
 async def rules(ask: Ask) -> Answer:
-    """Every rule in words, and a form to add one."""
-    return await _show(ask)
+    """Every rule in words and in order, the test box, what was removed, the plug-in parsers."""
+    return await _list(ask)
 
 
-async def _show(ask: Ask, wrong: str = "", status: int = 200) -> Answer:
-    here, found, entities = await ask.store.read(look, ask.viewer)
-    names = {entity.id: entity.name for entity in entities}
+async def _list(ask: Ask, wrong: str = "", status: int = 200, tried: Trial | None = None) -> Answer:
+    shown = await ask.store.read(look, ask.viewer, ask.at)
+    return _page(ask, "rules.html", shown, wrong, status, tried, plugins=ask.house.plugins.states())
+
+
+def _page(ask: Ask, template: str, shown: Shown, wrong: str, status: int, tried: Trial | None, **values: Any) -> Answer:
     return desk_page(
-        ask, "rules.html", here, "rules", status=status, rules=found, entities=entities, names=names, wrong=wrong,
-        kept=ask.form,
+        ask, template, shown.here, "rules", status=status, shown=shown, wrong=wrong, kept=ask.form, tried=tried,
+        say=rule_words, conflicts=conflicts, languages=LANGUAGES,
+        names={entity.id: entity.name for entity in shown.entities},
+        logins={user.id: user.name for user in shown.users}, **values,
     )  # fmt: skip
 
 
+async def new(ask: Ask) -> Answer:
+    """The form of a new rule."""
+    return await _form(ask, FRESH)
+
+
+async def rule(ask: Ask) -> Answer:
+    """The form of a rule, with its versions."""
+    found = await ask.store.read(kept_rules.rule_of, ask.part["rule"])
+    if found is None:
+        raise not_found("rule")
+    return await _form(ask, found[0])
+
+
+async def _form(ask: Ask, one: Rule, wrong: str = "", status: int = 200, tried: Trial | None = None) -> Answer:
+    shown = await ask.store.read(look, ask.viewer, ask.at, one.id)
+    return _page(ask, "rule.html", shown, wrong, status, tried, rule=one)
+
+
 async def add(ask: Ask) -> Answer:
-    """Add a keyword rule, or the one that puts forged mail aside."""
+    """Add a rule, or try it; also the one that puts forged mail aside."""
     if ask.form("forged") == "spam":
         forged = Rule(id=0, name="forged senders", position=0, doubted=True, spam=True)
         await ask.store.write(kept_rules.create_rule, ask.viewer, forged, ask.at)
         return see_other("/rules?said=added")
-    words = tuple(filter(None, (word.strip() for word in _SEPARATOR.split(ask.form("words")))))
-    resource, record = read_tag(ask.form("tag"))
-    rule = Rule(
-        id=0,
-        name=", ".join(words)[:100],
-        position=0,
-        words=words,
-        resource=resource,
-        record=record,
-        entity_id=ask.form.number("entity"),
-        priority=Priority(int(ask.form("priority"))) if ask.form("priority") in ("0", "1", "2", "3") else None,
-    )
+    return await _save(ask, FRESH, kept_rules.create_rule)
+
+
+async def save(ask: Ask) -> Answer:
+    """Word a rule anew, or try the new wording."""
+    found = await ask.store.read(kept_rules.rule_of, ask.part["rule"])
+    if found is None:
+        raise not_found("rule")
+    return await _save(ask, found[0], kept_rules.update_rule, ask.form.number("version", found[1]))
+
+
+async def _save(ask: Ask, before: Rule, unit: Callable[..., Any], *expected: Any) -> Answer:
+    worded = before
     try:
-        await ask.store.write(kept_rules.create_rule, ask.viewer, rule, ask.at)
+        worded = rule_words.read_form(ask.form, before.id, before.position)
+        if ask.form("act") == "try":
+            await ask.store.read(kept_rules.check, worded, before)
+            return await _form(ask, worded, tried=await _tried(ask, worded))
+        made = await ask.store.write(unit, ask.viewer, worded, ask.at, *expected)
+    except Stale:
+        words = _("Somebody changed this rule meanwhile. Nothing was saved: your wording is here, theirs further down.")
+        return await _form(ask, worded, words, 409)
     except Refused as refused:
-        return await _show(ask, sentence(str(refused)), 422)
-    return see_other("/rules?said=added")
+        return await _form(ask, worded, sentence(str(refused)), 422)
+    return see_other(f"/rules/{made.id}?said=saved" if before.id else "/rules?said=added")
+
+
+async def test(ask: Ask) -> Answer:
+    """What would happen to a text, and why; nothing happens."""
+    try:
+        return await _list(ask, tried=await _tried(ask))
+    except Refused as refused:
+        return await _list(ask, sentence(str(refused)), 422)
+
+
+async def _tried(ask: Ask, draft: Rule | None = None) -> Trial:
+    hub = ask.house.config.hub
+    try:
+        sender = read_address(ask.form("try_sender"), hub.region) if ask.form("try_sender").strip() else None
+    except ValueError as error:
+        raise Refused(f"Nothing was tried: {error}") from None
+    sample = Sample(text=ask.form("try_text"), sender=sender, connector=ask.form("try_connector"), at=ask.at)
+    return await try_rules(ask.house.rules, ask.house.plugins, sample, hub.name, hub.contact, draft)
+
+
+async def move(ask: Ask) -> Answer:
+    """Move a rule up or down in the order."""
+    return await _done(ask, kept_rules.move, -1 if ask.form("by") == "up" else 1)
+
+
+async def switch(ask: Ask) -> Answer:
+    """Switch a rule off or on."""
+    found = await ask.store.read(kept_rules.rule_of, ask.part["rule"])
+    if found is None:
+        raise not_found("rule")
+    changed = msgspec.structs.replace(found[0], active=ask.form("to") == "on")
+    await ask.store.write(kept_rules.update_rule, ask.viewer, changed, ask.at)
+    return see_other("/rules?said=saved")
 
 
 async def remove(ask: Ask) -> Answer:
     """Take a rule away; its former wordings are kept."""
-    if not await ask.store.write(kept_rules.remove_rule, ask.viewer, ask.part["rule"], ask.at):
-        raise not_found("rule")
-    return see_other("/rules?said=removed")
+    return await _done(ask, kept_rules.remove_rule, said="removed")
+
+
+async def undo(ask: Ask) -> Answer:
+    """Take the last change of a rule back, its removal included."""
+    return await _done(ask, kept_rules.undo)
+
+
+async def restore(ask: Ask) -> Answer:
+    """Let a rule say again what it said in a version."""
+    return await _done(ask, kept_rules.restore, ask.form.number("version", 0))
+
+
+async def _done(ask: Ask, unit: Callable[..., Any], *more: Any, said: str = "saved") -> Answer:
+    try:
+        if not await ask.store.write(unit, ask.viewer, ask.part["rule"], *more, ask.at):
+            raise not_found("rule")
+    except Refused as refused:
+        return await _list(ask, sentence(str(refused)), 422)
+    return see_other(f"/rules?said={said}")
