@@ -113,8 +113,12 @@ class Names:
     def spoken_of(self, text: Sequence[str], resources: frozenset[str]) -> list[list[Call]]:
         """Names of records of these types in running text, in its order; several calls: one name, several records."""
         found: list[list[Call]] = []
-        place = 0
+        begins, signs, place = self._lengths, self._signs, 0
         while place < len(text):
+            token = text[place]
+            if token not in begins and not (signs and token[0] in signs):  # most words begin no name at all
+                place += 1
+                continue
             longest = self._longest(text, place, resources, spoken=True)
             if longest:
                 found.append(longest)

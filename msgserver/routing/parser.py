@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from msgserver.formats.extract import codes, extract, hashtags
+from msgserver.formats.extract import codes, extract, hashtags, positions
 from msgserver.formats.search import KEYWORD
 from msgserver.formats.stems import stems
 from msgserver.formats.tokens import phrase
@@ -103,17 +103,18 @@ class _Seen:
                 self.patterns[compiled.pattern_rules[hit.place]] = hit.text
         self._spoken: list[list[Call]] | None = None
         self._minute: tuple[int, int] | None = None
-        self._held: dict[Holds, str] | None = None
+        self._held: dict[Holds, str] = {}
 
-    @property
-    def held(self) -> dict[Holds, str]:
-        """What kinds of things the text names, each with the first as it is written."""
-        if self._held is None:
-            found = extract(self.words.text, self.compiled.region)
-            self._held = {Holds.POSITION: found.positions[0].written} if found.positions else {}
-            if found.phones:
-                self._held[Holds.PHONE] = found.phones[0]
-        return self._held
+    def names(self, kind: Holds) -> str:
+        """The first thing of a kind that the text names, as it is written; "" where there is none."""
+        if kind not in self._held:
+            text = self.words.text
+            if kind == Holds.POSITION:
+                found = positions(text)
+                self._held[kind] = found[0].written if found else ""
+            else:
+                self._held[kind] = next(iter(extract(text, self.compiled.region).phones), "")
+        return self._held[kind]
 
     @property
     def spoken(self) -> list[list[Call]]:
@@ -220,9 +221,9 @@ def _other_conditions(place: int, rule: Rule, seen: _Seen) -> list[str] | None:
             return None
         said.append(f"came by {rule.connector.rstrip(':')}")
     for kind in rule.holds:
-        if kind not in seen.held:
+        if not seen.names(kind):
             return None
-        said.append(f"{_NAMES[kind]} {_short(seen.held[kind])}")
+        said.append(f"{_NAMES[kind]} {_short(seen.names(kind))}")
     if rule.doubted:
         if not words.doubt:
             return None

@@ -163,6 +163,7 @@ def test_a_pattern_alone_and_beside_others():
 
 
 def test_no_pattern_makes_a_message_slow():
+    """THREATS T33."""
     evil = [rule(n, pattern=pattern) for n, pattern in enumerate(("(a+)+$", "(a|aa)+$", r"(\w+\s?)*!", "(.*a){15}"), 1)]
     compiled = compile_rules(RuleSet(1, tuple(evil)))
     text = "a" * 100_000 + "!"

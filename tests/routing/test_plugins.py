@@ -220,3 +220,12 @@ async def test_one_of_an_installed_package_is_asked(plugins: Plugins, tmp_path: 
     monkeypatch.syspath_prepend(str(site))
     await started(plugins, 1)
     assert [one.parser for one in (await answered(plugins)).suggestions] == ["floods"]
+
+
+@async_test
+async def test_the_one_in_the_documentation_works(plugins: Plugins, tmp_path: Path):
+    page = (Path(__file__).parents[2] / "docs/parsers.md").read_text()
+    put(tmp_path / "parsers", "sitrep", page.split("```python\n")[1].split("```")[0])
+    await started(plugins, 1)
+    (found,) = (await answered(plugins, Words(text="SITREP 4 wounded, 2 missing"))).suggestions
+    assert (found.tags, found.priority, found.why) == ((("tag", "sitrep"),), Priority.URGENT, "4 wounded reported")
