@@ -81,6 +81,14 @@ def test_what_cannot_be_is_said_and_words_are_kept(web: Web, ana: Browser, wrong
     assert saved(web) == []
 
 
+def test_a_rule_that_tags_with_a_word_or_with_the_hashtags_it_finds_stays_so(web: Web, ana: Browser) -> None:
+    ana.submit("/rules/new", "/rules", words="water", tag="Flood")
+    ana.submit("/rules/1", "/rules/1", words="water", tag="flood", resource="tag")
+    assert (saved(web)[0].resource, saved(web)[0].record) == ("tag", "flood")
+    ana.submit("/rules/1", "/rules/1", hashtags="*", tag="", resource="tag", priority="2")
+    assert (saved(web)[0].resource, saved(web)[0].record, saved(web)[0].hashtags) == ("tag", "", ("*",))
+
+
 def test_order_on_and_off_removal_and_undo(web: Web, ana: Browser) -> None:
     for words in ("one", "two", "three"):
         assert ana.submit("/rules/new", "/rules", words=words, tag=words).status == 303

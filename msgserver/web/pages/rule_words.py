@@ -99,8 +99,9 @@ def read_form(form: Fields, rule_id: int, position: int) -> Rule:
     named = _list(form("words"))
     resource = form("resource").strip()
     record = form("record").strip()
-    if not resource:
-        resource, record = read_tag(form("tag"))
+    if resource in ("", KEYWORD):
+        word = read_tag(form("tag"))
+        resource, record = word if word[0] else (resource, "")
     otherwise = ", ".join(named) or form("prefix").strip() or form("hashtags").strip() or tag(resource, record)
     return Rule(
         id=rule_id,
