@@ -242,7 +242,7 @@ def write_tags(tx: Connection, plans: Sequence[Plan], ids: Sequence[int]) -> Non
     """Write the tags of new messages, and count them."""
     rows, counts = [], Counter[str]()
     for i, plan in enumerate(plans):
-        tags = {(tag.resource, tag.record): tag for tag in reversed(plan.tags)}
+        tags = {(bulk.clean(tag.resource), bulk.clean(tag.record)): tag for tag in reversed(plan.tags)}
         for (resource, key), tag in tags.items():
             why = bulk.clean(tag.why)
             rows.append((ids[i], resource, key, tag.rule_id, tag.user_id, why, tag.confidence, plan.received_at))

@@ -12,6 +12,7 @@ from msgserver.formats.stems import LANGUAGES
 from msgserver.formats.tokens import phrase
 from msgserver.records import Find, Rule, RuleSet, Viewer
 from msgserver.store import audit
+from msgserver.store.bulk import clean
 from msgserver.store.counting import bump
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.schema import auth_user, counter, pe_entity, rule, rule_hit, rule_version
@@ -83,6 +84,8 @@ def check(tx: Connection, one: Rule, before: Rule | None = None) -> Rule:
         )
     if one.record and not one.resource:
         raise Refused("Nothing was saved: a record needs the resource type that it is one of.")
+    if any(ord(sign) < 32 for sign in one.resource + one.record):
+        raise Refused("Nothing was saved: a tag is one line of plain text.")
     if len(one.reply) > _LONGEST_REPLY:
         raise Refused(f"Nothing was saved: the reply has more than {_LONGEST_REPLY} characters.")
     _check_people(tx, one, before)
@@ -136,7 +139,7 @@ def _check_conditions(one: Rule) -> None:
 
 def _columns(one: Rule) -> dict[str, Any]:
     return {
-        "name": one.name.strip()[:200],
+        "name": clean(one.name.strip())[:200],
         "position": one.position,
         "conditions": _part(one, _CONDITIONS),
         "actions": _part(one, _ACTIONS),

@@ -36,7 +36,7 @@ class Said(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """What a parser suggests; ``tags`` are resource and record."""
 
     tags: Annotated[tuple[tuple[_Word, _Key], ...], Meta(max_length=20)] = ()
-    routes: Annotated[tuple[int, ...], Meta(max_length=20)] = ()
+    routes: Annotated[tuple[Annotated[int, Meta(ge=1, lt=2**53)], ...], Meta(max_length=20)] = ()
     priority: Literal["low", "normal", "high", "urgent"] | None = None
     actionable: bool | None = None
     spam: bool = False

@@ -45,7 +45,7 @@ class NewRule(Struct, frozen=True, forbid_unknown_fields=True):
     spam: bool = False
     stop: bool = False
     active: bool = True
-    position: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    position: Annotated[int, Meta(ge=0, lt=1_000_000)] = 0
 
 
 class RuleShape(Struct, frozen=True):
