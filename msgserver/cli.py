@@ -17,9 +17,11 @@ from typing import Any
 import msgspec
 
 from msgserver.config import Config, ConfigError, load, load_connectors, show
+from msgserver.formats.phones import known_region
 from msgserver.records import Grant, Role, Viewer
+from msgserver.routing import imports
 from msgserver.routing.passwords import hash_password, weakness
-from msgserver.store import fsck, logins, messages, trace, users
+from msgserver.store import exporting, fsck, importing, logins, messages, trace, users
 from msgserver.store.backup import backup, restore
 from msgserver.store.door import StoreError, once
 from msgserver.store.edits import Refused
@@ -75,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     tracing.add_argument("id", metavar="ID", type=_message_id, help="a message's id, or 42.3: the third on ticket 42")
     exporting = command(commands, "export", _export, "print the log, newest first, one JSON object a line")
     exporting.add_argument("--query", default="", metavar="Q", help="only what this search finds")
+    crowd = _group(commands, "people", "people, groups and organisations as a table (CSV)")
+    bringing = command(crowd, "import", _import_people, "read them from a table; what is wrong is said with its line")
+    bringing.add_argument("file", type=Path, metavar="FILE")
+    bringing.add_argument("--dry-run", action="store_true", help="only look, write nothing")
+    bringing.add_argument("--region", default="", metavar="CC", help="country of numbers that name none, as in AF")
+    command(crowd, "export", _export_people, "print all of them as a table, safe to open in a spreadsheet")
     saving = command(commands, "backup", _backup, "copy the whole hub into one file, while it runs (SQLite)")
     saving.add_argument("file", type=Path, metavar="FILE")
     putting = command(commands, "restore", _restore, "put a backup in the place of the database (SQLite)")
@@ -189,7 +197,7 @@ def _trace(asked: argparse.Namespace) -> int:
     if found is None:
         raise Refused(f"There is no message {'.'.join(map(str, asked.id))}.")
     for line in _told(found):
-        print("".join(sign if sign.isprintable() else "?" for sign in line))  # no stranger's words steer a terminal
+        print(_harmless(line))
     return 0
 
 
@@ -233,6 +241,51 @@ def _export(asked: argparse.Namespace) -> int:
             cursor = page.next
             if not cursor:
                 return 0
+
+
+def _import_people(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    region = asked.region.upper() or config.hub.region
+    if region and not known_region(region):
+        raise Refused(f"There is no country {region!r}: write two letters, as in AF.")
+    steps = imports.Steps(asked.file.read_bytes(), region)
+    while (rows := steps.take()) is not None:
+        with _store(config, writing=not asked.dry_run) as tx:  # each slice by itself: a running hub never waits long
+            if asked.dry_run:
+                steps.add(importing.check(tx, rows, steps.seen))
+            else:
+                steps.add(importing.write(tx, TERMINAL, rows, steps.seen, asked.file.name, time.time()))
+    report = steps.report
+    for one in report.problems:
+        column = f", {one.column}" if one.column else ""
+        print(_harmless(f"line {one.line}{column}: {one.words}{' (row left out)' if one.left_out else ''}"))
+    if report.problems_in_all > len(report.problems):
+        print(f"... and {report.problems_in_all - len(report.problems)} more")
+    for names, words in ((report.ignored_columns, "Columns left aside"), (report.new_groups, "New groups")):
+        if names:
+            print(_harmless(f"{words}: {', '.join(names)}"))
+    say = "would be " if asked.dry_run else ""
+    print(
+        f"{report.rows} rows: {report.new} {say}new, {report.known} {say or 'were '}known already,"
+        f" {report.left_out} {say}left out."
+    )
+    return 0
+
+
+def _export_people(asked: argparse.Namespace) -> int:
+    config = load(asked.config)
+    with _store(config, writing=False) as tx:
+        place = ""
+        while True:
+            lines, place = exporting.page(tx, TERMINAL, place)
+            sys.stdout.buffer.write(lines)
+            if not place:
+                sys.stdout.buffer.flush()
+                return 0
+
+
+def _harmless(line: str) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in line)  # no stranger's words steer a terminal
 
 
 def _backup(asked: argparse.Namespace) -> int:

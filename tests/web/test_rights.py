@@ -142,6 +142,8 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "GET /api/v1/entities/{entity}/contacts": EVERY,
     "POST /api/v1/entities/{entity}/contacts": PEOPLE,
     "GET /api/v1/entities/{entity}/groups": EVERY,
+    "POST /api/v1/entities/import": PEOPLE,
+    "GET /api/v1/entities/export": PEOPLE,
     "GET /api/v1/entities/likely-duplicates": PEOPLE,
     "POST /api/v1/entities/{entity}/merge": PEOPLE,
     "GET /api/v1/groups": EVERY,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgserver.routing.imports import LARGEST
 from msgserver.routing.may import Act
-from msgserver.web.api import desk, groups, messages, openapi, people, records, rules, tickets
+from msgserver.web.api import desk, groups, messages, openapi, people, people_files, records, rules, tickets
 from msgserver.web.api import people_shapes as of_people
 from msgserver.web.api import record_shapes as of_records
 from msgserver.web.api import record_taken as for_records
@@ -71,6 +72,11 @@ API = (
     _list("/entities/{entity}/contacts", people.contacts, Act.SEE, gives.ContactShape),
     _post("/entities/{entity}/contacts", people.add_contact, Act.PEOPLE, takes.NewContact, gives.ContactShape),
     _list("/entities/{entity}/groups", people.groups, Act.SEE, of_people.MemberShape),
+    Row(
+        "POST", "/api/v1/entities/import", once(people_files.bring_in), Act.PEOPLE, LARGEST, takes=bytes,
+        gives=of_people.ImportShape, query=("dry_run", "region", "file"),
+    ),
+    Row("GET", "/api/v1/entities/export", people_files.export, Act.PEOPLE, gives=bytes),
     _list("/entities/likely-duplicates", people.likely, Act.PEOPLE, of_people.LikelyShape),
     _post("/entities/{entity}/merge", people.merge, Act.PEOPLE, of_people.Duplicate, gives.EntityShape, 200),
     _list("/groups", groups.listing, Act.SEE, of_people.GroupShape, ("q", "kind", *PAGED)),

@@ -27,6 +27,9 @@ QUERY: dict[str, dict[str, Any]] = {
     "code": {"description": "Exactly this code", "schema": {"type": "string"}},
     "parent": {"description": "The id of what they belong to", "schema": {"type": "integer"}},
     "show": {"schema": {"enum": ["all", "unread", "read", "verified"]}},
+    "dry_run": {"description": "1: look only, write nothing", "schema": {"enum": ["0", "1"]}},
+    "region": {"description": "The country of phone numbers that name none, as in AF", "schema": {"type": "string"}},
+    "file": {"description": "What the file is called, for the history", "schema": {"type": "string"}},
 }
 PROBLEM = {
     "type": "object",
@@ -89,7 +92,9 @@ def _operation(row: Row) -> dict[str, Any]:
     }
     if path or query or headers:
         told["parameters"] = [*path, *query, *headers]
-    if row.takes is not None:
+    if row.takes is bytes:
+        told["requestBody"] = {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
+    elif row.takes is not None:
         schema = {"$ref": REF.format(name=row.takes.__name__)}
         told["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if row.who is Open.ANYONE:
