@@ -216,3 +216,25 @@ def test_trace_tells_a_message_and_lets_no_stranger_steer_the_terminal(
     assert capsys.readouterr().err == "There is no message 42.4.\n"
     with pytest.raises(SystemExit):
         cli.main(["trace", "four"])
+
+
+def test_people_in_and_out_as_a_table(place: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    (place / "var").mkdir()
+    (place / "var/msgserver.toml").write_text('[hub]\nregion = "AF"\n')
+    (place / "crew.csv").write_text("name,phone,shoe\nMina,0701234567,38\nBo\x1b[2J,12,40\n,1,\n")
+    assert cli.main(["people", "import", "--dry-run", "crew.csv"]) == 0
+    looked = capsysbinary.readouterr().out.decode()
+    assert "line 4, name: has no name (row left out)\n" in looked
+    assert "Columns left aside: shoe\n" in looked
+    assert looked.endswith("3 rows: 2 would be new, 0 would be known already, 1 would be left out.\n")
+    assert "\x1b" not in looked
+    assert cli.main(["people", "export"]) == 0
+    assert capsysbinary.readouterr().out.count(b"\r\n") == 1
+    assert cli.main(["people", "import", "crew.csv"]) == 0
+    assert capsysbinary.readouterr().out.endswith(b"3 rows: 2 new, 0 were known already, 1 left out.\n")
+    assert cli.main(["people", "export"]) == 0
+    table = capsysbinary.readouterr().out
+    assert b"'+93701234567" in table
+    assert table.count(b"\r\n") == 3
+    for wrong in (["crew.csv", "--region", "XX"], ["nowhere.csv"], ["var/msgserver.toml"]):
+        assert cli.main(["people", "import", *wrong]) == 1

@@ -25,7 +25,7 @@ from msgserver.config import HubSettings, RedisSettings, StoreSettings, WebSetti
 from tests.peers.programs import home, program
 
 ROOT = Path(__file__).parent.parent
-STORY = ["README.md", "docs/configuration.md", "docs/operating.md"]
+STORY = ["README.md", "docs/configuration.md", "docs/operating.md", "docs/people.md"]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _BLOCK = re.compile(r"^```console(?: (?P<how>\S+))?\n(?P<lines>.*?)^```$", re.M | re.S)
 

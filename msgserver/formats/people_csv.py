@@ -118,6 +118,8 @@ class Sheet:
         What is wrong is added to ``problems`` as they come. After a row whose quotation marks do not close, nothing
         more is read, and that is said.
         """
+        if groups and "kind" not in self.fields:
+            return
         lines = csv.reader(io.StringIO(self._text, newline=""), delimiter=self._delimiter, strict=True)
         last = 1
         try:
@@ -287,6 +289,8 @@ def guarded(cell: str) -> str:
 
 def unguarded(cell: str) -> str:
     """What :func:`guarded` was given."""
+    if "'" not in cell:
+        return cell
     return _GUARDED.sub(lambda found: found[1] if found[1] is not None else found[2], cell)
 
 

@@ -16,6 +16,7 @@ from msgserver.store.importing import Report, Seen, Slice
 
 InThread = Callable[..., Awaitable[Any]]
 LARGEST = 16 << 20  # bytes of a file
+UPLOAD = LARGEST + (1 << 16)  # with the form around it
 
 
 class StoreDoor(Protocol):

@@ -11,11 +11,13 @@ from twisted.application.service import IService
 from twisted.internet.threads import deferToThreadPool
 
 from msgserver.routing.house import House
+from msgserver.routing.imports import UPLOAD
 from msgserver.routing.may import Act
 from msgserver.routing.passwords import Passwords
 from msgserver.store.door import Busy, DiskFull, StoreError
 from msgserver.web import feeds, health, live
 from msgserver.web.api.map import API
+from msgserver.web.api.people_files import export
 from msgserver.web.ask import Refusal
 from msgserver.web.channel import LARGE, StrictSite
 from msgserver.web.doorman import Doorman
@@ -29,13 +31,16 @@ from msgserver.web.pages import (
     counting,
     deliveries,
     download,
+    entity,
     files,
     find,
+    groups,
     inbox,
     log,
     login,
     me,
     people,
+    people_files,
     record,
     record_form,
     resources,
@@ -98,6 +103,14 @@ PAGES = (
     Row("POST", "/channels/{name:word}/resume", channels.resume, Act.CONNECTORS),
     Row("GET", "/people", people.people, Act.SEE),
     Row("POST", "/people", people.add, Act.PEOPLE),
+    Row("GET", "/people/likely-duplicates", entity.likely, Act.PEOPLE),
+    Row("GET", "/people/import", people_files.upload, Act.PEOPLE),
+    Row("POST", "/people/import", people_files.look_at, Act.PEOPLE, UPLOAD),
+    Row("GET", "/people/import/{upload}", people_files.report, Act.PEOPLE),
+    Row("POST", "/people/import/{upload}", people_files.begin, Act.PEOPLE),
+    Row("GET", "/people/export", export, Act.PEOPLE),
+    Row("GET", "/people/{entity}", entity.person, Act.SEE),
+    Row("POST", "/people/{entity}", entity.change, Act.PEOPLE),
     Row("POST", "/people/{entity}/contacts", people.add_contact, Act.PEOPLE),
     Row("GET", "/people/find", find.entities, Act.SEE),
     Row("GET", "/records/find", find.records, Act.SEE),
@@ -118,6 +131,15 @@ PAGES = (
     Row("GET", "/types/{type:word}", types.edit, Act.SETTINGS),
     Row("POST", "/types/{type:word}", types.change, Act.SETTINGS),
     Row("POST", "/types/{type:word}/remove", types.remove, Act.SETTINGS),
+    Row("POST", "/people/{entity}/contacts/{contact}", entity.contact, Act.PEOPLE),
+    Row("GET", "/people/{entity}/merge", entity.compare, Act.PEOPLE),
+    Row("POST", "/people/{entity}/merge", entity.merge, Act.PEOPLE),
+    Row("POST", "/people/{entity}/remove", entity.remove, Act.PEOPLE),
+    Row("GET", "/groups", groups.groups, Act.SEE),
+    Row("POST", "/groups", groups.add, Act.PEOPLE),
+    Row("GET", "/groups/{group}", groups.group, Act.SEE),
+    Row("POST", "/groups/{group}/members", groups.add_members, Act.PEOPLE),
+    Row("POST", "/groups/{group}/members/{member}", groups.change_member, Act.PEOPLE),
     Row("GET", "/rules", rules.rules, Act.RULES),
     Row("POST", "/rules", rules.add, Act.RULES),
     Row("GET", "/rules/new", rules.new, Act.RULES),

@@ -10,6 +10,20 @@ from tests.web.conftest import Web
 from tests.web.test_api import Program
 
 
+def pour(web: Web, token: str, path: str) -> tuple[int, bytes]:
+    """A streamed answer: its status and its body, out of chunks (RFC 9112 section 7.1)."""
+    _channel, transport = web.browser().send("GET", path, headers={"Authorization": f"Bearer {token}"}, raw=True)
+    head, _, rest = transport.value().partition(b"\r\n\r\n")
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        count = int(size, 16)
+        body, rest = body + rest[:count], rest[count + 2 :]
+        if not count:
+            return int(head.split()[1]), body
+    raise AssertionError("it broke off")
+
+
 @pytest.fixture
 def api(web: Web) -> Program:
     return Program(web)
@@ -110,3 +124,48 @@ def test_outside_a_scope_there_is_nobody(web: Web, api: Program) -> None:
     web.store.now(message, web.store.now(conversation), tags=("site/north",), entity_id=ana, sender="sms:+15551234567")
     assert scoped.send("GET", f"/api/v1/entities/{ana}", headers=bearer).status == 200
     assert scoped.send("GET", f"/api/v1/entities/{ana}/groups", headers=bearer).json["items"] == []
+
+
+TABLE = b"name,phone,mail,groups\nMina,0701234567,mina@example.org,Water|driver\nBo,12x,,\n,+93701111111,,\n"
+
+
+def test_a_table_in_dry_then_wet(web: Web, api: Program) -> None:
+    csv = {"Content_Type": "text/csv"}
+    looked = api("POST", "/entities/import?dry_run=1&region=AF", TABLE, **csv)
+    assert looked.status == 200
+    told = {key: looked.json[key] for key in ("dry_run", "rows", "new", "known", "left_out", "new_groups")}
+    assert told == {"dry_run": True, "rows": 3, "new": 2, "known": 0, "left_out": 1, "new_groups": ["Water"]}
+    assert [(p["line"], p["column"], p["left_out"]) for p in looked.json["problems"]] == [
+        (3, "phone", False), (4, "name", True),
+    ]  # fmt: skip
+    assert api("GET", "/entities").json["items"] == []
+    done = api("POST", "/entities/import?region=AF&file=crew.csv", TABLE, Idempotency_Key="k", **csv)
+    assert (done.json["new"], done.json["dry_run"]) == (2, False)
+    assert api("POST", "/entities/import?region=AF&file=crew.csv", TABLE, Idempotency_Key="k", **csv).json == done.json
+    assert api("POST", "/entities/import?region=AF", TABLE, **csv).json["known"] == 2
+    [water] = api("GET", "/groups").json["items"]
+    assert (water["name"], water["people"]) == ("Water", 1)
+    for path, body, kind, status in (
+        ("?region=XX", TABLE, "text/csv", 422), ("", b"a,b\n1,2\n", "text/csv", 422), ("", b"", "text/csv", 422),
+        ("", TABLE, "application/json", 415),
+    ):  # fmt: skip
+        assert api("POST", f"/entities/import{path}", body, Content_Type=kind).status == status
+
+
+def test_a_table_out_is_poured_and_safe(web: Web, api: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msgserver.store.exporting.PAGE", 2)
+    for n in range(5):
+        person(api, f"=EVIL({n})", f"+1555123456{n}")
+    status, body = pour(web, api.token, "/api/v1/entities/export")
+    lines = body.decode("utf-8-sig").splitlines()
+    assert (status, len(lines)) == (200, 6)
+    assert all("\"'=EVIL(" in line and "\"'+1555123456" in line for line in lines[1:])
+
+
+def test_a_table_too_large_is_refused_before_it_is_read(web: Web, api: Program) -> None:
+    channel, transport = web.browser().send(
+        "POST", "/api/v1/entities/import", b"",
+        {"Authorization": f"Bearer {api.token}", "Content-Type": "text/csv", "content-length": str(17 << 20)}, raw=True,
+    )  # fmt: skip
+    assert b" 413 " in transport.value()[:20] or b" 400 " in transport.value()[:20]
+    assert channel is not None

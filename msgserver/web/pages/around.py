@@ -43,6 +43,7 @@ SAID = {
     "subscribed": _("Subscribed: a copy of every message that comes."),
     "removed": _("Removed."),
     "saved": _("Saved."),
+    "merged": _("Merged: all that was known of either is here now."),
     "password": _("The password is changed, and you are signed out everywhere else."),
     "left": _("You are signed out everywhere else."),
     "paused": _("Paused. What waits is kept."),

@@ -1,4 +1,4 @@
-"""People, groups and organisations, and the addresses by which they are known."""
+"""People, groups and organisations by name, and the addresses by which they are known."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from msgserver.store.paging import Page
 from msgserver.web.ask import Answer, Ask, Tx, not_found, see_other
 from msgserver.web.pages.around import Around, around, desk_page
 from msgserver.web.pages.compose import read_addresses
+from msgserver.web.pages.entity import show_entity
 from msgserver.web.words import sentence
 
 
-def look(tx: Tx, viewer: Viewer, query: str, after: str) -> tuple[Around, Page[Entity], dict[int, list[Contact]]]:
+def look(
+    tx: Tx, viewer: Viewer, query: str, kind: EntityKind | None, after: str
+) -> tuple[Around, Page[Entity], dict[int, list[Contact]]]:
     """A page of people with their addresses."""
-    page = kept_people.entities(tx, viewer, query, None, after)
+    page = kept_people.entities(tx, viewer, query, kind, after)
     return around(tx, viewer), page, kept_people.contacts_of(tx, viewer, [entity.id for entity in page.items])
 
 
@@ -38,10 +41,12 @@ async def people(ask: Ask) -> Answer:
 
 async def _show(ask: Ask, wrong: str = "", status: int = 200) -> Answer:
     query = ask.query("q")[:200].strip()
-    here, page, contacts = await ask.store.read(look, ask.viewer, query, ask.query("after"))
+    word = ask.query("kind")
+    kind = EntityKind(word) if word in set(EntityKind) else None
+    here, page, contacts = await ask.store.read(look, ask.viewer, query, kind, ask.query("after"))
     return desk_page(
         ask, "people.html", here, "people", status=status, page=page, contacts=contacts, wrong=wrong,
-        kept=ask.form, query=query,
+        kept=ask.form, query=query, kind=kind,
     )  # fmt: skip
 
 
@@ -53,19 +58,20 @@ async def add(ask: Ask) -> Answer:
         addresses = (
             read_addresses(ask.form("addresses"), ask.house.config.hub.region) if ask.form("addresses").strip() else ()
         )
-        await ask.store.write(make, ask.viewer, str(uuid.uuid4()), kind, ask.form("name"), addresses, ask.at)
+        made = await ask.store.write(make, ask.viewer, str(uuid.uuid4()), kind, ask.form("name"), addresses, ask.at)
     except Refused as refused:
         return await _show(ask, sentence(str(refused)), 422)
-    return see_other("/people?said=added")
+    return see_other(f"/people/{made.id}?said=added")
 
 
 async def add_contact(ask: Ask) -> Answer:
     """Add an address to somebody."""
+    entity_id = ask.part["entity"]
     try:
         address = read_addresses(ask.form("address"), ask.house.config.hub.region)[0]
-        contact = await ask.store.write(kept_people.add_contact, ask.viewer, ask.part["entity"], address, ask.at)
+        contact = await ask.store.write(kept_people.add_contact, ask.viewer, entity_id, address, ask.at)
     except Refused as refused:
-        return await _show(ask, sentence(str(refused)), 422)
+        return await show_entity(ask, entity_id, wrong=sentence(str(refused)))
     if contact is None:
         raise not_found("person")
-    return see_other("/people?said=added")
+    return see_other(f"/people/{entity_id}?said=added")
