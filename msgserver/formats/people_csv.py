@@ -152,7 +152,7 @@ class Sheet:
 
     def _checked(self, line: int, kind: str, held: Mapping[str, list[str]], wrong: list[Problem]) -> Row:
         def one(field: str) -> str:
-            return " ".join(" ".join(held.get(field, ())).split())
+            return " ".join(" ".join(held[field]).split()) if field in held else ""
 
         name = (one("name") or " ".join(filter(None, (one("first"), one("last")))))[:200]
         if not name:
@@ -161,13 +161,13 @@ class Sheet:
         for field in _ADDRESSED:
             addresses |= dict.fromkeys(self._addresses(line, field, held.get(field, ()), wrong))
         marked = {
-            field: tuple(address for address in self._addresses(line, field, held.get(field, ()), wrong))
+            field: tuple(self._addresses(line, field, held[field], wrong)) if field in held else ()
             for field in ("preferred", "verified", "opted out")
         }
         uid = one("uid")[:100]
-        own = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._names}:{line}"))
+        own = uid or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._names}:{line}"))
         return Row(
-            line=line, uid=uid or own, given_uid=bool(uid), kind=kind, name=name, folded=fold(name),
+            line=line, uid=own, given_uid=bool(uid), kind=kind, name=name, folded=fold(name),
             addresses=tuple(addresses), preferred=marked["preferred"], verified=marked["verified"],
             stopped=marked["opted out"], language=one("language")[:35], timezone=one("time zone")[:60],
             quiet=_quiet(line, one("quiet hours"), wrong), comments="\n".join(held.get("comments", ()))[:10_000],
@@ -225,7 +225,7 @@ def _address(field: str, words: str, region: str) -> str:
 
 
 def _number(words: str, region: str) -> str:
-    if _SPOILED.fullmatch(words.strip()):
+    if ("e" in words or "E" in words) and _SPOILED.fullmatch(words.strip()):
         raise ValueError(
             f"{words[:40]} was made a number by a spreadsheet and has lost digits: format the column as text"
         )
