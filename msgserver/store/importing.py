@@ -195,7 +195,8 @@ def write(tx: Connection, actor: Viewer, rows: Sequence[Row], seen: Seen, file: 
     groups, missing = _named(tx, taken, match)
     for folded, (name, kind) in missing.items():
         uid = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{taken[0].uid}:{folded}"))
-        groups[folded] = people.create_entity(tx, actor, uid, EntityKind(kind), name, now).id
+        renamed = people.entity_by_uid(tx, actor, uid)  # this file made it, and it is called otherwise by now
+        groups[folded] = (renamed or people.create_entity(tx, actor, uid, EntityKind(kind), name, now)).id
     _memberships(tx, actor, taken, ids, groups, match, now)
     stopped = {address for row in taken for address in row.stopped}
     insert_new(tx, suppression, [{"address": one, "why": f"as in {file}", "at": now} for one in sorted(stopped)])

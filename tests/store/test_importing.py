@@ -132,6 +132,16 @@ def test_every_problem_is_named_with_its_line(tx):
     assert names == {"Gus", "Somebody else", "Ana", "Bo", "Known", "Eve", "Loop"}
 
 
+def test_once_more_after_a_group_was_renamed(tx):
+    table = "name,groups\nAna,Water\n"
+    bring(tx, table)
+    water = only(tx, "water")
+    people.update_entity(tx, ANA, water.id, {"name": "Wells"}, NOW)
+    assert bring(tx, table).known == 1
+    assert [one.entity.name for one in membership.groups_of(tx, HUB, only(tx, "ana").id)] == ["Wells"]
+    assert people.entities(tx, HUB, kind=EntityKind.GROUP).items == (people.entity(tx, HUB, water.id),)
+
+
 def test_two_groups_of_one_name(tx):
     for uid in ("1", "2"):
         people.create_entity(tx, ANA, uid, EntityKind.GROUP, "Water", NOW)
