@@ -289,6 +289,8 @@ class ReportRow(msgspec.Struct, frozen=True, kw_only=True):
     part: int | None = None
     words: str = ""
     at: float
+    bad_address: bool = False  # it will not work next time either: its contact is marked as bouncing
+    delayed: bool = False  # nothing is decided; the far side goes on trying, and says so
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

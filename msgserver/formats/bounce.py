@@ -69,7 +69,8 @@ def _recipient(group: Fields, message_id: str, envelope_id: str) -> Bounce:
         envelope_id=envelope_id,
         permanent=failed and _permanent(status.group() if status else "", said),
         delayed=action == "delayed",
-        delivered=action in ("delivered", "relayed", "expanded"),
+        delivered=action in ("delivered", "expanded"),
+        relayed=action == "relayed",
         status=status.group() if status else "",
         words=said or words(_value(group, "status"), 200),
     )

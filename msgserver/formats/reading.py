@@ -23,7 +23,8 @@ class ReadingLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Bounce(msgspec.Struct, frozen=True, kw_only=True):
     """What one delivery status notification says of one recipient (RFC 3464), or what a mailer says in prose.
 
-    ``delayed``: still being tried. ``delivered``: a report of success. With neither it failed; ``permanent``: because
+    ``delayed``: still being tried. ``delivered``: a report of success. ``relayed``: handed on to where nobody reports
+    (RFC 3464 section 2.3.3). With none of them it failed; ``permanent``: because
     of the address, which will not work next time either (not for a full mailbox, the words, or who sent them).
     """
 
@@ -33,6 +34,7 @@ class Bounce(msgspec.Struct, frozen=True, kw_only=True):
     permanent: bool = False
     delayed: bool = False
     delivered: bool = False
+    relayed: bool = False
     status: str = ""  # RFC 3463, "5.1.1"; empty where the mailer gave none
     words: str = ""  # the far side's own
 

@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 
 from msgserver.formats.reading import Reading
 from msgserver.formats.reserved import Choice
-from msgserver.records import DeliveryState, Outcome, Plan, Recorded, ReportRow
+from msgserver.records import Outcome, Plan, Recorded
 from msgserver.routing import joining
+from msgserver.routing.bounced import report_of
 from msgserver.routing.bus import Bus
 from msgserver.routing.conversation import Tokens
 from msgserver.routing.decision import NO_SUGGESTION, Suggested, Words
@@ -272,17 +273,9 @@ class Recorder:
         """Take a bounce as reports on what we sent; False where it speaks of nothing we know."""
         now = self._reactor.seconds()
         rows = [
-            ReportRow(
-                connector=item.connector,
-                state=DeliveryState.DELIVERED if bounce.delivered else DeliveryState.FAILED,
-                wire_id=bounce.message_id,
-                ref=bounce.envelope_id,
-                recipient=str(bounce.recipient) if bounce.recipient is not None else "",
-                words=" ".join(filter(None, (bounce.status, bounce.words)))[:500],
-                at=now,
-            )
+            report_of(bounce, item.connector, now)
             for bounce in reading.bounces
-            if not bounce.delayed and (bounce.message_id or bounce.envelope_id)
+            if bounce.message_id or bounce.envelope_id
         ]
         if not rows:
             return False

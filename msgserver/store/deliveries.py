@@ -47,6 +47,7 @@ RANK = {
     DeliveryState.SUPPRESSED: 3,
 }
 
+DELAYED = "delayed: "  # how the reason of a delivery begins that is sent, and that the far side still tries to deliver
 _EVENT = ("delivery_id", "at", "attempt", "state", "words", "node")
 _PART = ("delivery_id", "part", "connector", "wire_id", "attempt", "state", "at")
 
@@ -232,6 +233,7 @@ def report(tx: Connection, rows: list[ReportRow]) -> list[bool]:
     events: list[bulk.Row] = []
     part_changes: dict[int, bulk.Row] = {}
     waiting: list[bulk.Row] = []
+    bounces: list[bulk.Row] = []
     results = []
     for i, row in enumerate(rows):
         which = _which(row, named.get(i, ()), told)
@@ -243,12 +245,17 @@ def report(tx: Connection, rows: list[ReportRow]) -> list[bool]:
             continue
         delivery_id, attempt, part = which
         _take_in(told[delivery_id], row, attempt, part, part_changes)
-        events.append((delivery_id, row.at, attempt, f"report {row.state}", bulk.clean(row.words), ""))
+        said = "report delayed" if row.delayed else f"report {row.state}"
+        events.append((delivery_id, row.at, attempt, said, bulk.clean(row.words), ""))
+        if row.bad_address and told[delivery_id].state == DeliveryState.FAILED:
+            bounces.append((delivery_id, bulk.clean(row.words), row.at))
     if part_changes:
         _PART_STATE.run(tx, [part_changes[number] for number in sorted(part_changes)])
     moved = [(n, str(one.state), *one.moved) for n, one in sorted(told.items()) if one.moved is not None]
     if moved:
         _MOVED.run(tx, moved)
+    if bounces:
+        _BOUNCED.run(tx, sorted(bounces))
     bulk.insert_rows(tx, msg_delivery_event, _EVENT, events)
     bulk.insert_rows(tx, report_waiting, ("connector", "wire_id", "ref", "report", "at"), waiting)
     return results
@@ -288,6 +295,8 @@ def _take_in(one: _Told, row: ReportRow, attempt: int, part: int | None, part_ch
             return
     elif row.state != DeliveryState.DELIVERED and attempt < one.attempt:
         return  # an earlier attempt failed; a later one is under way
+    if row.delayed and one.state == DeliveryState.SENT:
+        one.moved = (f"{DELAYED}{bulk.clean(row.words)}", row.at)
     if RANK[row.state] > RANK[one.state]:
         one.state = row.state
         words = bulk.clean(row.words) if row.state != DeliveryState.DELIVERED else ""

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import phonenumbers
 
 from msgserver.records import Delivery, DeliveryState, Priority
+from msgserver.store.deliveries import DELAYED
 from msgserver.web.language import _, plural
 
 CHANNELS = {
@@ -108,6 +109,8 @@ def delivery(row: Delivery, now: float) -> str:
             return _("leaving now")
         case DeliveryState.UNKNOWN:
             return _("unknown") + (reason or _(": the line was cut after sending"))
+        case DeliveryState.SENT if row.reason.startswith(DELAYED):
+            return _("sent; the far side still tries to deliver it") + f": {row.reason.removeprefix(DELAYED)}"
         case DeliveryState.SENT:
             return _("sent")
         case DeliveryState.DELIVERED:

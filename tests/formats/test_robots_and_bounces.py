@@ -89,7 +89,7 @@ def test_a_delivery_status_notification():
         ("failed", "4.4.7", False, False, False),
         ("delayed", "4.4.1", False, True, False),
         ("delivered", "2.0.0", False, False, True),
-        ("relayed", "2.0.0", False, False, True),
+        ("relayed", "2.0.0", False, False, False),
         ("Failed (bad)", "5.1.10", True, False, False),
     ],
 )
