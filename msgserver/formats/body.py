@@ -20,6 +20,7 @@ _MESSAGES = ("message/rfc822", "message/global", "message/news")
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_.:\-]{2,40})", re.IGNORECASE)
 _MOST_FORWARDS = 5  # messages inside the message whose words are shown
 _FORWARD_DEPTH = 3
+_MOST_THOROUGH = 3  # texts of a mail whose charset is guessed at length
 
 
 class Body:
@@ -126,7 +127,7 @@ class Body:
         label = piece.names.get("charset", "")
         if html and not label and (found := _META.search(content[:2_000])):
             label = found.group(1).decode("ascii")
-        text, trouble = decode(content, label)
+        text, trouble = decode(content, label, thorough=len(self.words) < _MOST_THOROUGH and not self.inside)
         self.note(trouble)
         text = clean(text)
         if html:

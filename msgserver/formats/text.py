@@ -6,6 +6,8 @@ import codecs
 import re
 from functools import lru_cache
 
+from msgserver.formats.guessing import another_script, likeliest
+
 # Names that mail programs write and Python does not know, or knows as something narrower than what is meant: senders
 # who say "latin-1" or "gb2312" use the superset (as the WHATWG Encoding Standard has it).
 _MEANT = {
@@ -53,6 +55,7 @@ _MEANT = {
 # Codecs of Python that are no charsets of mail.
 _REFUSED = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "charmap"}
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+\-]{0,39}")
+_WESTERN = ("cp1252", "iso8859-1", "iso8859-15")
 _SINGLE_BYTE = ("cp125", "iso8859", "koi8", "mac-", "cp437", "cp85", "cp86", "cp874")
 
 # Out of text for good: NUL and the other C0 controls but tab and newline, DEL, C1, what is no character at all.
@@ -83,22 +86,28 @@ def charset(label: str) -> str | None:
     return None if codec.replace("-", "_") in _REFUSED else codec
 
 
-def decode(raw: bytes, label: str = "") -> tuple[str, str]:
+def decode(raw: bytes, label: str = "", thorough: bool = False) -> tuple[str, str]:
     """Text of bytes, and what had to be repaired or guessed ("" where nothing).
 
-    The label is believed unless the bytes belie it: what does not decode under it, or is labelled with a single-byte
-    charset and is well-formed UTF-8, is read as what it is. Never raises; what cannot be read becomes U+FFFD.
+    The label is believed unless the bytes belie it: what does not decode under it, is labelled with a single-byte
+    charset and is well-formed UTF-8, or is labelled Western and consists of the letters of another script, is read as
+    what it is. Never raises; what cannot be read becomes U+FFFD.
+
+    Args:
+        thorough: where a charset has to be guessed, look at its language too (milliseconds).
     """
     if raw.isascii() and b"\x1b" not in raw and (not label or label.lower() in ("us-ascii", "utf-8", "iso-8859-1")):
         return raw.decode("ascii"), ""
     codec = charset(label) if label else None
     if codec == "utf-8" or codec is None:
-        return _guess(raw, label)
+        return _guess(raw, label, thorough)
     if codec.startswith(_SINGLE_BYTE) and not raw.isascii():
         try:
             return raw.decode("utf-8"), f"labelled {label[:40]} but is UTF-8"
         except UnicodeDecodeError:
             pass
+        if codec in _WESTERN and (other := another_script(raw)):
+            return raw.decode(other, "replace"), f"labelled {label[:40]} but is {other}"
     try:
         return raw.decode(codec), ""
     except (UnicodeError, ValueError):
@@ -123,7 +132,7 @@ _MARKS = (
 )
 
 
-def _guess(raw: bytes, label: str) -> tuple[str, str]:
+def _guess(raw: bytes, label: str, thorough: bool) -> tuple[str, str]:
     """Read bytes whose label says nothing, or says UTF-8 or ASCII."""
     known = label.lower() in ("", "utf-8", "utf8", "us-ascii", "ascii") or charset(label) == "utf-8"
     unknown = "" if known else f"unknown charset {label[:40]!r}"
@@ -141,7 +150,8 @@ def _guess(raw: bytes, label: str) -> tuple[str, str]:
         broken = trouble
     if label and charset(label) == "utf-8" and _mostly_utf8(raw, broken):
         return raw.decode("utf-8", "replace"), "some bytes are not UTF-8"
-    return _eight_bit(raw), f"charset guessed{f' (labelled {label[:40]!r})' if label else ''}"
+    codec = likeliest(raw, thorough)
+    return raw.decode(codec, "replace"), f"charset guessed{f' (labelled {label[:40]!r})' if label else ''}: {codec}"
 
 
 def _mostly_utf8(raw: bytes, broken: UnicodeDecodeError) -> bool:
@@ -150,41 +160,6 @@ def _mostly_utf8(raw: bytes, broken: UnicodeDecodeError) -> bool:
     bad = text.count("\ufffd")
     good = sum(1 for letter in text[:20_000] if letter > "\x7f") - bad
     return good > 2 * bad or (good > 0 and bad == 1 and broken.end >= len(raw) - 1)
-
-
-# Letters by which an unlabelled text in an old charset is told: the frequent ones of its language.
-_FREQUENT = {
-    "cp1251": frozenset("оеаинтсрвлкмдпуяОЕАИНТСРВ"),
-    "koi8-r": frozenset("оеаинтсрвлкмдпуя"),
-    "cp1256": frozenset("اليمونرتبةعدسفهكقحج"),
-    "cp1253": frozenset("αοιετσνηυρπκμλςήίά"),
-    "cp1255": frozenset("יוהלאתרבשמנכדקםחפע"),
-    "cp932": frozenset("のにはをたがでてとしれさんいすまかなる、。"),
-    "euc_jp": frozenset("のにはをたがでてとしれさんいすまかなる、。"),
-    "gb18030": frozenset("的一是不了在人有我他这个们中来上大为和国地到以说时要就出会,。"),
-    "big5hkscs": frozenset("的一是不了在人有我他這個們中來上大為和國地到以說時要就出會,。"),
-    "cp949": frozenset("이다는을의에가고하한지기서로사은니습해있"),
-    "cp874": frozenset("านรอกเงมยลวดทสตะปบคหแจพชขใไ่้"),
-}
-
-
-def _eight_bit(raw: bytes) -> str:
-    """Read bytes that are neither labelled nor UTF-8: the old charset whose frequent letters they hold, else cp1252."""
-    sample = raw[:4_000]
-    high = sum(1 for byte in sample if byte > 0x7F)
-    best, most = "cp1252", 0.0
-    # Western text has few letters beyond ASCII; the other scripts consist of them.
-    if high * 3 > len(sample) - sample.count(b" "):
-        for codec, frequent in _FREQUENT.items():
-            text = sample.decode(codec, "replace")
-            foreign = [letter for letter in text if letter > "\x7f"]
-            if not foreign:
-                continue
-            score = sum(1 for letter in foreign if letter in frequent) / len(foreign)
-            score -= 2 * foreign.count("\ufffd") / len(foreign)
-            if score > most + 0.02:
-                best, most = codec, score
-    return raw.decode(best if most > 0.25 else "cp1252", "replace")
 
 
 def clean(text: str) -> str:

@@ -255,7 +255,7 @@ def report(tx: Connection, rows: list[ReportRow]) -> list[bool]:
     if moved:
         _MOVED.run(tx, moved)
     if bounces:
-        _BOUNCED.run(tx, sorted(bounces))
+        _BOUNCED.run(tx, sorted(bounces, key=lambda row: row[0]))
     bulk.insert_rows(tx, msg_delivery_event, _EVENT, events)
     bulk.insert_rows(tx, report_waiting, ("connector", "wire_id", "ref", "report", "at"), waiting)
     return results

@@ -18,12 +18,13 @@ from msgserver.formats.mime import read_mail
 CONTROLS = ("Cc", "Cs", "Cf", "Zl", "Zp", "Zs", "Cn", "Co")
 LETTERS = st.characters(codec="utf-8", exclude_categories=CONTROLS, include_characters=" ")
 PROSE = st.text(LETTERS, max_size=80).map(lambda text: " ".join(text.split()))
+NAME = PROSE.filter(lambda name: not set("()") & set(name))  # the library loses blanks beside them when it folds
 LINES = st.lists(PROSE, max_size=8).map(lambda lines: "\n".join(lines).strip("\n"))
 FILES = st.lists(st.tuples(st.text("abcxyz é漢.", min_size=1, max_size=12), st.binary(max_size=300)), max_size=3)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
-@given(PROSE, LINES, PROSE, FILES, st.sampled_from(["7bit", "8bit", "quoted-printable", "base64"]))
+@given(PROSE, LINES, NAME, FILES, st.sampled_from(["7bit", "8bit", "quoted-printable", "base64"]))
 def test_written_by_the_standard_library_and_read_by_us(subject, text, name, files, how):
     message = EmailMessage()
     message["Subject"] = subject
