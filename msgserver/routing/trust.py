@@ -107,7 +107,9 @@ class Examiner:
     async def _all(self, questions: Iterable[Question]) -> dict[Question, tuple[Any, ...] | None]:
         """Answers to many questions at once; None where there is none."""
         each = tuple(dict.fromkeys(questions))
-        answers = await gatherResults([Deferred.fromCoroutine(self._ask(*question)) for question in each])
+        answers = await gatherResults(
+            [Deferred.fromCoroutine(self._ask(*question)) for question in each], consumeErrors=True
+        )
         return dict(zip(each, answers, strict=True))
 
     async def _ask(self, name: str, kind: str) -> tuple[Any, ...] | None:
