@@ -13,7 +13,7 @@ run: .stamps/run
 	@exec $(BIN)/twistd -n --pidfile= msgserver --config $(CONFIG)
 
 # All tests: the fast ones, then those against the real peers, one at a time.
-test: quick .stamps/peers
+test: quick .stamps/peers .stamps/corpora
 	$(BIN)/pytest -q -m "peer or slow"
 
 # The fast tests alone, on every core: seconds.
@@ -29,7 +29,7 @@ check: .stamps/dev
 	$(BIN)/towncrier build --draft --version next > .stamps/news
 
 # Which lines no test reaches.
-coverage: .stamps/dev .stamps/peers
+coverage: .stamps/dev .stamps/peers .stamps/corpora
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage report --skip-covered --show-missing
 
@@ -62,6 +62,10 @@ clean:
 .stamps/dev: pyproject.toml | .stamps/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ .stamps/run
+
+.stamps/corpora: tests/peers/corpora tests/peers/fetch
+	tests/peers/fetch $@
+	@touch $@
 
 .stamps/peers: tests/peers/packages tests/peers/install
 	@mkdir -p .stamps

@@ -16,6 +16,10 @@ from msgserver.message import Attachment
 
 _ENCRYPTED = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _PGP = re.compile(r"^-----BEGIN PGP (SIGNED )?MESSAGE-----$", re.MULTILINE)
+_FOR_PROGRAMS = frozenset(
+    f"text/{kind}"
+    for kind in ("calendar", "csv", "css", "directory", "javascript", "rfc822-headers", "vcard", "x-vcard", "xml")
+)
 _MESSAGES = ("message/rfc822", "message/global", "message/news")
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_.:\-]{2,40})", re.IGNORECASE)
 _MOST_FORWARDS = 5  # messages inside the message whose words are shown
@@ -110,7 +114,9 @@ class Body:
     def _is_words(self, piece: Piece) -> bool:
         """Whether a part is there to be read rather than a file."""
         if piece.type not in ("text/plain", "text/html"):
-            return piece.type.startswith("text/") and piece.depth == 0
+            # Text of an unknown kind is shown as plain text (RFC 2046 section 4.1.4), what is for programs is a file.
+            shown = piece.type.startswith("text/") and piece.type not in _FOR_PROGRAMS
+            return shown and (piece.depth == 0 or not (file_name(piece) or piece.disposition[0]))
         if piece.disposition[0] == "attachment":
             return piece.depth == 0 and not file_name(piece)
         return not self.words or not file_name(piece)

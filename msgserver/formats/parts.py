@@ -46,7 +46,16 @@ class Piece:
 
     def content(self) -> tuple[bytes, str]:
         """The body with its transfer encoding undone, and what was wrong with it ("" where nothing)."""
-        return untransfer(self.encoded(), self.first("content-transfer-encoding"))
+        raw, encoding = self.encoded(), self.first("content-transfer-encoding")
+        if self.type.startswith("text/") and "base64" in encoding.lower() and _prose(raw):
+            return raw, "the text was said to be base64 and is not"
+        return untransfer(raw, encoding)
+
+
+def _prose(raw: bytes) -> bool:
+    """Whether a body that is said to be base64 has words with blanks between them, as base64 never has."""
+    sample = raw[:2_000]
+    return sample.count(b" ") > len(sample) // 50 and b" " in sample.strip()
 
 
 def content_type(fields: Fields, default: str) -> tuple[str, dict[str, str]]:

@@ -117,10 +117,23 @@ def decode(raw: bytes, label: str = "", thorough: bool = False) -> tuple[str, st
             return raw.decode("utf-8"), f"labelled {label[:40]} but is UTF-8"
     except UnicodeDecodeError:
         pass
+    if codec == "utf-7":
+        return _by_line(raw, codec), f"some lines are not {label[:40]}"
     try:
         return raw.decode(codec, "replace"), f"some bytes are not {label[:40]}"
     except (UnicodeError, ValueError):
         return raw.decode("cp1252", "replace"), f"not readable as {label[:40]}"
+
+
+def _by_line(raw: bytes, codec: str) -> str:
+    """Text of which some lines are in a charset and the others plain: UTF-7 beside a signature in base64."""
+    lines = []
+    for line in raw.split(b"\n"):
+        try:
+            lines.append(line.decode(codec))
+        except UnicodeError:
+            lines.append(line.decode("ascii", "replace"))
+    return "\n".join(lines)
 
 
 _MARKS = (
