@@ -127,11 +127,14 @@ def judge(
         if asked == "none" or rule.testing:
             return Trust(checks=checks)
         wish = "refuse" if asked == "reject" else "set aside"
-        doubt = f"{author} does not vouch for this mail, and asks to {wish} such mail: the sender may be forged"
+        doubt = (
+            f"the domain {author} does not vouch for this mail, and asks to {wish} such mail: the sender may be forged"
+        )
         return Trust(doubt=doubt, checks=checks)
     if spf.result == "fail" and spf.domain == author and not signers:
         return Trust(
-            doubt=f"{author} says that its mail does not come from this server: it may be forged", checks=checks
+            doubt=f"the domain {author} says that its mail does not come from this server: it may be forged",
+            checks=checks,
         )
     return Trust(checks=checks)
 

@@ -55,7 +55,7 @@ class Piece:
 def _prose(raw: bytes) -> bool:
     """Whether a body that is said to be base64 has words with blanks between them, as base64 never has."""
     sample = raw[:2_000]
-    return sample.count(b" ") > len(sample) // 50 and b" " in sample.strip()
+    return sample.count(b" ") > len(sample) // 20 and b" " in sample.strip()
 
 
 def content_type(fields: Fields, default: str) -> tuple[str, dict[str, str]]:

@@ -199,3 +199,26 @@ def test_names_of_files_are_safe(given, safe):
 def test_names_in_pieces():
     raw = part("application/x; name*0*=utf-8''r%C3%A9; name*1=sum; name*2*=%C3%A9.pdf", b"x")
     assert read_mail(raw).attachments[0].name == "résumé.pdf"
+
+
+def test_what_is_said_to_be_base64_and_is_not_is_read_as_it_stands():
+    head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    reading = read_mail(head + b"The road to the bridge is closed, we come by boat.\r\n")
+    assert reading.text == "The road to the bridge is closed, we come by boat."
+    assert reading.trouble == ("the text was said to be base64 and is not",)
+    assert read_mail(head + b"VGhl IHJvYWQg\r\naXMgb3Blbg==\r\n").text == "The road is open"
+
+
+def test_utf_7_beside_a_signature_that_is_none_is_read_line_by_line():
+    raw = b"Content-Type: text/plain; charset=utf-7\r\n\r\n+AD4 quoted\r\n=iQIz+QkBCg/q+7mxvUNBN+oO4ReQA\r\nbye\r\n"
+    assert read_mail(raw).text.startswith("> quoted\n=iQIz")
+    assert read_mail(raw).text.endswith("bye")
+
+
+def test_text_of_an_unknown_kind_is_shown_and_what_is_for_programs_is_a_file():
+    raw = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    raw += b"--b\r\nContent-Type: text/x-notes\r\n\r\nThe water falls.\r\n"
+    raw += b"--b\r\nContent-Type: text/csv\r\n\r\na,b\r\n--b--\r\n"
+    reading = read_mail(raw)
+    assert reading.text == "The water falls."
+    assert [file.media_type for file in reading.attachments] == ["text/csv"]

@@ -62,7 +62,7 @@ async def test_so_is_a_server_of_the_author_s_domain():
 async def test_a_forged_sender_is_doubted():
     trust = await verdict(arrival(peer="6.6.6.6", sender="x@evil.example"), {**POLICY, **SPF})
     assert trust.doubt == (
-        "example.org does not vouch for this mail, and asks to refuse such mail: the sender may be forged"
+        "the domain example.org does not vouch for this mail, and asks to refuse such mail: the sender may be forged"
     )
     assert not trust.believed
 
