@@ -33,13 +33,16 @@ domains = ["hub.example"]
 addresses = "*"
 limits = {{ connections = 1000 }}
 {relay}
+{mail}
 """
 
 
 class Hub:
     """``with Hub() as hub: hub.port``; ``prepare`` is run on the SQLite file before the start."""
 
-    def __init__(self, *, relay_port: int | None = None, store: str = "", web: bool = False, extra: str = "") -> None:
+    def __init__(
+        self, *, relay_port: int | None = None, store: str = "", web: bool = False, mail: str = "", extra: str = ""
+    ) -> None:
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="hub-"))
         self.port = free_port()
         self.web_port = free_port()
@@ -56,6 +59,7 @@ class Hub:
                 web_port=self.web_port,
                 port=self.port,
                 relay=relay,
+                mail=mail,
             )
             + extra
         )
@@ -127,6 +131,12 @@ class Hub:
         """A number out of the SQLite file, read beside the running hub."""
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=30) as database:
             return float(database.execute(query).fetchone()[0])
+
+    def span(self, query: str) -> tuple[float, float]:
+        """Two numbers out of the SQLite file."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=30) as database:
+            first, last = database.execute(query).fetchone()
+            return float(first), float(last)
 
     def backlog(self) -> int:
         """Arrivals that are journalled and not read."""

@@ -13,6 +13,7 @@ import time
 
 _MASTER = """\
 {listen} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -106,6 +107,16 @@ class Postfix:
         """Mails in the queue just now."""
         folders = ("incoming", "active", "deferred", "maildrop")
         return sum(len(files) for folder in folders for _, _, files in os.walk(self.root / "queue" / folder))
+
+    def hold(self, wanted: bool) -> None:
+        """Receive, but do not send yet; or send now what waits."""
+        value = "defer_transports = smtp" if wanted else "defer_transports ="
+        subprocess.run(["postconf", "-c", str(self._config), "-e", value], check=True, timeout=60)
+        self._postfix("reload")
+        if wanted:
+            time.sleep(1.0)
+        else:
+            subprocess.run(["postqueue", "-c", str(self._config), "-f"], check=True, timeout=60)
 
     def _postfix(self, act: str) -> None:
         subprocess.run(

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from msgserver.config import Config, ConfigError, load, load_connectors, show
+from msgserver.formats.dkim import Signer, new_key
 from msgserver.formats.phones import known_region
 from msgserver.records import Grant, Role, Viewer
 from msgserver.routing import imports
@@ -85,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     command(crowd, "export", _export_people, "print all of them as a table, safe to open in a spreadsheet")
     saving = command(commands, "backup", _backup, "copy the whole hub into one file, while it runs (SQLite)")
     saving.add_argument("file", type=Path, metavar="FILE")
+    signing = command(commands, "dkim", _dkim, "make a key that signs mail, and print what the DNS must say")
+    signing.add_argument("domain", metavar="DOMAIN", help="the domain that mail is sent from")
+    signing.add_argument("selector", metavar="SELECTOR", help="a name for this key, such as hub2026")
+    signing.add_argument("file", type=Path, metavar="FILE", help="where the key goes; nothing is overwritten")
+    signing.add_argument("--algorithm", choices=["rsa", "ed25519"], default="rsa", help="default: rsa")
     putting = command(commands, "restore", _restore, "put a backup in the place of the database (SQLite)")
     putting.add_argument("file", type=Path, metavar="FILE")
     return parser
@@ -292,6 +298,19 @@ def _backup(asked: argparse.Namespace) -> int:
     config = load(asked.config)
     backup(config.store.full_url(), Path(config.hub.state), asked.file)
     print(f"Wrote {asked.file}.")
+    return 0
+
+
+def _dkim(asked: argparse.Namespace) -> int:
+    key = new_key(asked.algorithm)
+    try:
+        signer = Signer(asked.domain, asked.selector, key)
+    except ValueError as error:
+        raise Refused(f"Nothing was made: {error}.") from None
+    with open(os.open(asked.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(key)
+    place = f"{signer.selector}._domainkey.{signer.domain}"
+    print(f"Wrote {asked.file}. Put this into the DNS, as a TXT record of {place}:\n\n{signer.record()}")
     return 0
 
 

@@ -23,11 +23,15 @@ class SendFailure(Exception):
 
 
 class TemporaryFailure(SendFailure):
-    """Not now; nothing was taken by the far side. ``retry_after`` (seconds) is its wish, where it named one."""
+    """Not now; nothing was taken by the far side. ``retry_after`` (seconds) is its wish, where it named one.
 
-    def __init__(self, words: str, retry_after: float | None = None) -> None:
+    ``alone``: it concerns this recipient alone; the connector itself is well, and the next send may succeed.
+    """
+
+    def __init__(self, words: str, retry_after: float | None = None, alone: bool = False) -> None:
         super().__init__(words)
         self.retry_after = retry_after
+        self.alone = alone
 
 
 class NotConnected(TemporaryFailure):

@@ -78,6 +78,7 @@ class Attachment(msgspec.Struct, frozen=True):
     content: bytes
     content_id: str = ""  # RFC 2392, without the angle brackets; set where HTML refers to it
     inline: bool = False
+    link: str = ""  # where it can be had on the web, for wires that cannot carry it
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -128,6 +129,15 @@ class Thread(msgspec.Struct, frozen=True):
     token: str = ""  # the ticket's signed token, "42.k7f3"; connectors put it where their wire keeps it
 
 
+class Mailing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a copy belongs to that its receiver subscribed to, and how to leave it (RFC 2919, 2369, 8058)."""
+
+    name: str  # for people: "Flood 12"
+    label: str  # for programs: letters, digits, dots and hyphens
+    token: str  # signed: whoever shows it may end the subscription
+    link: str = ""  # the page that ends it
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery, rendered, as a connector sees it. ``ref`` is stable over all attempts."""
 
@@ -145,7 +155,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float | None = None
     want_receipt: bool = True
     automatic: bool = False  # written by the hub itself, not by a person (RFC 3834)
-    headers: tuple[tuple[str, str], ...] = ()  # for wires that carry such: List-Id, ...
+    copy: bool = False  # somebody else's message, passed on
+    mailing: Mailing | None = None  # of a copy by subscription
+    reached: tuple[Address, ...] = ()  # at which addresses of ours the question came
+    headers: tuple[tuple[str, str], ...] = ()  # for wires that carry such
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -145,7 +145,8 @@ def _listen(value: str) -> str | None:
     return _endpoint(value, _LISTEN, "tcp:2525:interface=127.0.0.1")
 
 
-def _connect(value: str) -> str | None:
+def connect_mistake(value: str) -> str | None:
+    """Say what is wrong with an endpoint to connect to, or None."""
     return _endpoint(value, _CONNECT, "tcp:127.0.0.1:2526")
 
 
@@ -171,7 +172,7 @@ def _url(value: str) -> str | None:
 
 Listen = Annotated[str, msgspec.Meta(extra={"check": _listen})]
 """Where to listen, a Twisted endpoint description: ``tcp:2525:interface=127.0.0.1``."""
-Connect = Annotated[str, msgspec.Meta(extra={"check": _connect})]
+Connect = Annotated[str, msgspec.Meta(extra={"check": connect_mistake})]
 """What to connect to, a Twisted endpoint description: ``tcp:127.0.0.1:2526``."""
 Url = Annotated[str, msgspec.Meta(extra={"check": _url})]
 """An http or https URL without a password in it."""

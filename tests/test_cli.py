@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import insert
 
 from msgserver import cli
+from msgserver.formats.dkim import Signer
 from msgserver.records import Role
 from msgserver.routing.passwords import password_matches
 from msgserver.store import logins, users
@@ -238,3 +239,26 @@ def test_people_in_and_out_as_a_table(place: Path, capsysbinary: pytest.CaptureF
     assert table.count(b"\r\n") == 3
     for wrong in (["crew.csv", "--region", "XX"], ["nowhere.csv"], ["var/msgserver.toml"]):
         assert cli.main(["people", "import", *wrong]) == 1
+
+
+@pytest.mark.parametrize(("words", "kind"), [((), "rsa"), (("--algorithm", "ed25519"), "ed25519")])
+def test_a_key_for_signing_mail_is_made_once(
+    place: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], kind: str
+) -> None:
+    assert cli.main(["dkim", "Hub.example", "hub2026", "dkim.pem", *words]) == 0
+    said = capsys.readouterr().out
+    assert "hub2026._domainkey.hub.example" in said
+    assert f"v=DKIM1; k={kind}; p=" in said
+    assert (place / "dkim.pem").stat().st_mode & 0o777 == 0o600
+    key = (place / "dkim.pem").read_text()
+    assert key not in said
+    assert Signer("hub.example", "hub2026", key).record() == said.strip().splitlines()[-1]
+    assert cli.main(["dkim", "hub.example", "hub2026", "dkim.pem"]) == 1
+    assert "dkim.pem: File exists" in capsys.readouterr().err
+    assert (place / "dkim.pem").read_text() == key
+
+
+def test_a_key_for_no_domain_is_not_made(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["dkim", "hub example", "s", "dkim.pem"]) == 1
+    assert "Nothing was made: the DKIM domain" in capsys.readouterr().err
+    assert not (place / "dkim.pem").exists()

@@ -14,7 +14,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import msgspec
 import pytest
@@ -22,10 +22,11 @@ import pytest
 from msgserver import config as configuration
 from msgserver.cli import ROLES
 from msgserver.config import HubSettings, RedisSettings, StoreSettings, WebSettings
+from msgserver.formats.dkim import new_key
 from tests.peers.programs import home, program
 
 ROOT = Path(__file__).parent.parent
-STORY = ["README.md", "docs/configuration.md", "docs/operating.md", "docs/people.md"]
+STORY = ["README.md", "docs/configuration.md", "docs/operating.md", "docs/people.md", "docs/sending-mail.md"]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _BLOCK = re.compile(r"^```console(?: (?P<how>\S+))?\n(?P<lines>.*?)^```$", re.M | re.S)
 
@@ -142,7 +143,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 # etc/msgserver.toml
 
 SAMPLE = ROOT / "etc/msgserver.toml"
-_SETTING = re.compile(r"^#(?=[a-z_]+ = |\[)", re.M)
+_SETTING = re.compile(r"^#(?=[a-z_0-9]+ = |\[)", re.M)
 
 
 def uncommented() -> str:
@@ -152,6 +153,8 @@ def uncommented() -> str:
 
 def table_of(kind: Any) -> type[msgspec.Struct] | None:
     """The Struct that a field's type is, alone or beside None."""
+    if get_origin(kind) in (list, dict):
+        return None
     arms = [arm for arm in get_args(kind) or (kind,) if isinstance(arm, type) and issubclass(arm, msgspec.Struct)]
     return arms[0] if arms else None
 
@@ -193,7 +196,7 @@ def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> configuration.Con
     text = uncommented()
     for name in re.findall(r'file = "([^"]+)"', text):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("a-secret-word\n")
+        (tmp_path / name).write_text(new_key("ed25519") if "dkim" in name else "a-secret-word\n")
     for name in re.findall(r'env = "([^"]+)"', text):
         monkeypatch.setenv(name, "a-secret-word")
     path = tmp_path / "msgserver.toml"
@@ -230,7 +233,7 @@ def test_every_key_of_the_sample_is_explained() -> None:
     """By words behind it on its line, or by a line of prose right above it or above its neighbours."""
     bare, above = [], False
     for line in SAMPLE.read_text().splitlines():
-        setting = re.match(r"^#?([a-z_]+) = ", line)
+        setting = re.match(r"^#?([a-z_0-9]+) = ", line)
         above = line.startswith("# ") or (above and bool(setting))
         if setting and setting[1] != "type" and not above and " # " not in line:
             bare.append(line)

@@ -12,11 +12,13 @@ from email.utils import formatdate
 from hashlib import blake2b
 
 from msgserver.formats.mailwords import base64_lines, display_name, encoded_body, file_name, one_line, unstructured
-from msgserver.message import Attachment, Envelope
+from msgserver.message import Attachment, Envelope, Mailing
 
 _ID = re.compile(r"(?!.*=\?)[!-;=?-~]{1,900}\Z")  # nothing a reader would decode
 _TOKEN = re.compile(r"[A-Za-z0-9._=-]{1,64}\Z")
 _NO_ADDRESS = re.compile(r"[\x00-\x20<>,;\x7f-\x9f\u2028\u2029]")
+_LINK = re.compile(r"https?://[!-;=?-~]{1,900}\Z")
+_NOT_LABEL = re.compile(r"[^a-z0-9.]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,69}\Z")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}\Z")
 _OURS = frozenset(
@@ -39,7 +41,9 @@ _OURS = frozenset(
 _REFERENCES = 20
 
 
-def compose_mail(envelope: Envelope, sender_address: str, domain: str, date: float, boundary_seed: str = "") -> bytes:
+def compose_mail(
+    envelope: Envelope, sender_address: str, domain: str, date: float, boundary_seed: str = "", plus: bool = True
+) -> bytes:
     """Write an envelope as a mail, lines ended by CR LF.
 
     Args:
@@ -48,11 +52,12 @@ def compose_mail(envelope: Envelope, sender_address: str, domain: str, date: flo
         domain: ours, for Message-ID and the loop mark.
         date: POSIX seconds, for the Date header.
         boundary_seed: makes the boundaries; the same seed, the same mail.
+        plus: whether answers may come to ``local+token@domain``.
 
     Raises:
         ValueError: ``envelope.headers`` has a name that is none or not for others to write; an address is none.
     """
-    lines = _headers(envelope, sender_address, domain, date)
+    lines = _headers(envelope, sender_address, domain, date, plus)
     text_part = _text_part(envelope.text, "plain")
     inline = [a for a in envelope.attachments if a.inline and a.content_id and envelope.html]
     files = [a for a in envelope.attachments if a not in inline]
@@ -69,21 +74,23 @@ def compose_mail(envelope: Envelope, sender_address: str, domain: str, date: flo
     return mail if mail.endswith(b"\r\n") else mail + b"\r\n"
 
 
-def _headers(envelope: Envelope, sender_address: str, domain: str, date: float) -> list[str]:
+def message_id(envelope: Envelope, domain: str) -> str:
+    """The Message-ID that an envelope's mail has at every attempt, without angle brackets."""
+    return _message_id(envelope.thread.message_id, envelope.ref, domain)
+
+
+def _headers(envelope: Envelope, sender_address: str, domain: str, date: float, plus: bool) -> list[str]:
     thread = envelope.thread
     extra, names = _extra_headers(envelope.headers)
     lines = [
-        f"Message-ID: <{_message_id(thread.message_id, envelope.ref, domain)}>\r\n",
+        f"Message-ID: <{message_id(envelope, domain)}>\r\n",
         f"Date: {formatdate(date)}\r\n",
         _mailbox("From", envelope.sender, sender_address),
         _mailbox("To", envelope.to_name, envelope.to.value),
         f"Subject: {unstructured(envelope.subject, len('Subject: '))}\r\n",
     ]
-    if thread.token and "reply-to" not in names:
-        if not _TOKEN.match(thread.token):
-            raise ValueError("the ticket's token has characters that no address can carry")
-        local, _, host = sender_address.rpartition("@")
-        lines.append(_mailbox("Reply-To", envelope.sender, f"{local}+{thread.token}@{host}"))
+    if thread.token and plus and "reply-to" not in names:
+        lines.append(_mailbox("Reply-To", envelope.sender, _plus(sender_address, thread.token)))
     in_reply_to = thread.in_reply_to.strip("<> ")
     if _ID.match(in_reply_to):
         lines.append(f"In-Reply-To: <{in_reply_to}>\r\n")
@@ -91,10 +98,35 @@ def _headers(envelope: Envelope, sender_address: str, domain: str, date: float) 
     if references:
         lines.append("References: " + "\r\n ".join(f"<{reference}>" for reference in references) + "\r\n")
     if envelope.automatic and "auto-submitted" not in names:
-        kind = "auto-replied" if in_reply_to else "auto-generated"
-        lines.append(f"Auto-Submitted: {kind}\r\n")
+        kind = "auto-replied" if in_reply_to and not envelope.copy else "auto-generated"
+        lines.append(f"Auto-Submitted: {kind}\r\nX-Auto-Response-Suppress: All\r\n")
+    if envelope.mailing is not None and not names & {"list-id", "list-unsubscribe"}:
+        lines += _list_headers(envelope.mailing, sender_address, domain, plus)
     lines.append(f"X-Msgserver-Loop: {one_line(domain)}\r\n")
     return lines + extra
+
+
+def _plus(address: str, token: str) -> str:
+    if not _TOKEN.match(token):
+        raise ValueError("the token has characters that no address can carry")
+    local, _, host = address.rpartition("@")
+    return f"{local}+{token}@{host}"
+
+
+def _list_headers(mailing: Mailing, sender_address: str, domain: str, plus: bool) -> list[str]:
+    """What mail programs make their "unsubscribe" button of; one click needs a page under TLS (RFC 8058)."""
+    label = ".".join(word for word in _NOT_LABEL.sub("-", mailing.label.lower()).strip("-.").split(".") if word)
+    identity = f"<{label[:80] or 'copies'}.{one_line(domain)}>"
+    name = display_name(mailing.name, len("List-Id: "))
+    ways = [f"<{mailing.link}>"] if _LINK.match(mailing.link) else []
+    if plus:
+        ways.append(f"<mailto:{_plus(sender_address, mailing.token)}?subject=unsubscribe>")
+    lines = [f"List-Id: {name}{chr(13) + chr(10) + ' ' if name else ''}{identity}\r\n", "Precedence: list\r\n"]
+    if ways:
+        lines.append("List-Unsubscribe: " + ",\r\n ".join(ways) + "\r\n")
+    if ways and mailing.link.startswith("https:"):
+        lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")
+    return lines
 
 
 def _message_id(wanted: str, ref: str, domain: str) -> str:

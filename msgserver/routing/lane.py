@@ -301,7 +301,7 @@ class Lane(Service):
             self._hold_up()
         elif isinstance(outcome, PermanentFailure):
             self._troubles = 0
-        elif not isinstance(outcome, Unknown):
+        elif not isinstance(outcome, Unknown) and not (isinstance(outcome, TemporaryFailure) and outcome.alone):
             self._troubles += 1
             if self._troubles >= _TROUBLES:
                 self._hold_up()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -14,19 +13,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from msgserver.connector import IConnector, IHub, Limits, PermanentFailure, Status
-from msgserver.formats.compose import compose_mail
 from msgserver.message import Envelope, Receipt
 from msgserver.protocols.smtp.gate import Gate
-from msgserver.protocols.smtp.relay import Relay
+from msgserver.protocols.smtp.outlets import Outlets
+from msgserver.protocols.smtp.pen import Pen
 from msgserver.protocols.smtp.settings import Settings
 from msgserver.wire.backoff import BackOff
-from msgserver.wire.dots import stuff
 from msgserver.wire.tls import server_context
 
 _DEADLINE = 1800.0  # seconds; the time-outs of RFC 5321 section 4.5.3.2 one after the other
-_ADDRESS = re.compile(
-    r"""(?x) (?P<local> [^\s<>()\[\],;:\\"@]+ | "[^<>\\"\x00-\x1f]+" ) @ (?P<domain> [^\s<>()\[\],;:\\"@]+ ) \Z"""
-)
 
 
 @implementer(IConnector)
@@ -35,7 +30,7 @@ class MailConnector(MultiService):
 
     _log = Logger()
 
-    def __init__(self, name: str, settings: Settings, hub: IHub, reactor: Any) -> None:
+    def __init__(self, name: str, settings: Settings, hub: IHub, reactor: Any, resolver: Any = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.setName(name)  # type: ignore[no-untyped-call]
         self.name = name
@@ -44,12 +39,13 @@ class MailConnector(MultiService):
         self._reactor = reactor
         tls = server_context(settings.certificate, settings.key) if settings.certificate else None
         self._gate = Gate(name, settings, hub, reactor, tls)
-        self._relay = Relay(name, settings, reactor, hub.changed) if settings.relay else None
+        self._relay = Outlets(name, settings, reactor, hub.changed, resolver) if settings.relay else None
+        self._pen = Pen(settings)
         self.schemes = ("mailto",) if self._relay is not None else ()
         self.limits = Limits(
             html=True,
             attachments=True,
-            concurrency=settings.connections,
+            concurrency=self._relay.together if self._relay is not None else 1,
             deadline=_DEADLINE,
             repeat_unknown=True,
         )
@@ -116,41 +112,9 @@ class MailConnector(MultiService):
         """
         if self._relay is None:
             raise PermanentFailure("this connector only receives: no relay is configured")
-        rcpt, utf8 = wire_address(envelope.to.value)
-        sender, _ = wire_address(self._settings.own_address)
-        domain = self._settings.own_address.rpartition("@")[2]
-        try:
-            message = compose_mail(envelope, self._settings.own_address, domain, self._reactor.seconds(), envelope.ref)
-        except ValueError as error:
-            raise PermanentFailure(f"this cannot be written as a mail: {error}") from error
-        # RFC 3834 section 3.3: an answer that nobody wrote must not be answered, bounces included.
-        reverse_path = b"" if envelope.automatic and envelope.thread.in_reply_to else sender
-        reply = await self._relay.send(
-            b"MAIL FROM:<" + reverse_path + b">\r\n", b"RCPT TO:<" + rcpt + b">\r\n", stuff(message), utf8
-        )
-        return Receipt(wire_ids=(message_id(message),), words=reply.words)
-
-
-def message_id(message: bytes) -> str:
-    """The Message-ID of a composed mail, without angle brackets."""
-    found = re.search(rb"(?m)^Message-ID: <([^>]+)>", message)
-    return found[1].decode("ascii") if found else ""
-
-
-def wire_address(address: str) -> tuple[bytes, bool]:
-    """An address for MAIL or RCPT, and whether it needs SMTPUTF8; a domain goes as the DNS writes it (RFC 5890).
-
-    Raises:
-        PermanentFailure: mail cannot carry it, and it might say more than an address should.
-    """
-    match = _ADDRESS.match(address)
-    if match is None:
-        raise PermanentFailure("this is not an address that mail can be sent to", bad_address=True)
-    try:
-        domain = match["domain"].encode("ascii") if match["domain"].isascii() else match["domain"].encode("idna")
-        return match["local"].encode() + b"@" + domain, not match["local"].isascii()
-    except UnicodeError:
-        raise PermanentFailure("this is not an address that mail can be sent to", bad_address=True) from None
+        letter, name = self._pen.letter(envelope, self._reactor.seconds())
+        reply = await self._relay.send(letter, self._pen.sender(envelope).rpartition("@")[2])
+        return Receipt(wire_ids=(name,), words=reply.words)
 
 
 class _Door:

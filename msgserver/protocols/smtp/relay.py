@@ -1,4 +1,4 @@
-"""The way out: a few kept connections to the smarthost, opened when needed, tried again when it is away."""
+"""A few kept connections to one host, opened when needed; a smarthost is looked for again when it is away."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import defer, error
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.endpoints import clientFromString, wrapClientTLS
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from msgserver.connector import NotConnected, PermanentFailure, TemporaryFailure
+from msgserver.connector import NotConnected, TemporaryFailure
 from msgserver.protocols.smtp.client import Connection, Gone, LoginRefused, Timeouts
+from msgserver.protocols.smtp.letter import Letter
 from msgserver.protocols.smtp.reply import Reply
-from msgserver.protocols.smtp.settings import Settings
+from msgserver.protocols.smtp.slots import Slots
+from msgserver.protocols.smtp.way import Way
 from msgserver.wire.backoff import BackOff
 from msgserver.wire.tls import client_context, unverified_client_context
 
@@ -38,42 +40,40 @@ class _Crowded(NotConnected):
     """No further connection beside those there are."""
 
 
-def host_of(endpoint: str) -> str:
-    """The host in ``tcp:host:port``."""
-    words = [word.replace("\0", ":") for word in endpoint.replace("\\:", "\0").split(":")]
-    named = dict(word.split("=", 1) for word in words if "=" in word)
-    return named.get("host", words[1] if len(words) > 1 else "").strip("[]")
+class _NoTls(Gone):
+    """TLS was offered and did not come about."""
 
 
 class Relay:
-    """Sends through one smarthost. ``able`` and ``words`` are true at any time; ``changed`` tells of a change."""
+    """Sends through one host. ``able`` and ``words`` are true at any time; ``changed`` tells of a change."""
 
     _log = Logger()
 
     def __init__(
         self,
         name: str,
-        settings: Settings,
+        way: Way,
         reactor: IReactorTime,
         changed: Callable[[], None],
         timeouts: Timeouts = Timeouts(),  # noqa: B008
         endpoint: IStreamClientEndpoint | None = None,
     ) -> None:
         self._name = name
-        self._settings = settings
+        self._way = way
         self._clock = reactor
         self._changed = changed
         self._timeouts = timeouts
-        self._host = settings.relay_name or host_of(settings.relay)
-        self._endpoint: IStreamClientEndpoint = endpoint or clientFromString(reactor, settings.relay)
+        self._endpoint: IStreamClientEndpoint = endpoint or clientFromString(reactor, way.where)
         self._context: object | None = None
-        if settings.relay_tls == "opportunistic":
+        if way.tls in ("opportunistic", "required"):
             self._context = unverified_client_context()
-        elif settings.relay_tls != "none":
-            verified = self._context = client_context(self._host, settings.relay_ca)
-            if settings.relay_tls == "tls":
+        elif way.tls != "none":
+            verified = self._context = client_context(way.name, way.ca)
+            if way.tls == "tls":
                 self._endpoint = wrapClientTLS(verified, self._endpoint)
-        self._slots = DeferredSemaphore(settings.connections)
+        self._clear = False  # TLS was offered and is broken there: without it, where that is allowed
+        self._away_until = 0.0  # of a host that is not looked for
+        self._slots = Slots(way.connections)
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
         self._ready: set[Connection] = set()  # those of them that were greeted and logged in
@@ -91,9 +91,12 @@ class Relay:
     # -- state
 
     def start(self) -> None:
-        """Find out whether the smarthost is there."""
+        """Find out whether the smarthost is there; any other host is asked when something is for it."""
         self._stopped = False
-        self._state(False, f"connecting to {self._settings.relay}")
+        if not self._way.lasting:
+            self._state(True, f"sends to {self._way.where}")
+            return
+        self._state(False, f"connecting to {self._way.where}")
         self._probe = self._clock.callLater(0, self._try)
 
     async def stop(self) -> None:
@@ -109,7 +112,7 @@ class Relay:
         for connection in tuple(self._idle):
             connection.leave()
         if self._running:
-            last = self._clock.callLater(self._settings.limits.stop, self._abort_all)
+            last = self._clock.callLater(self._way.stop, self._abort_all)
             await DeferredList(list(self._running))
             if last.active():
                 last.cancel()
@@ -141,7 +144,9 @@ class Relay:
             self._log.failure("smtp {name}: looking for the smarthost failed", failure=failure, name=self._name)
 
     def _down(self, words: str, at_least: float = 0.0) -> NotConnected:
-        if not self._stopped and self._probe is None:
+        if not self._way.lasting:
+            self._away_until = self._clock.seconds() + self._back_off.next()
+        elif not self._stopped and self._probe is None:
             wait = max(self._back_off.next(), at_least)
             self._probe = self._clock.callLater(wait, self._try)
             self._log.warn("smtp {name}: {words}", name=self._name, words=words)
@@ -156,7 +161,7 @@ class Relay:
         Raises:
             NotConnected: it cannot be had just now; it is tried again by itself.
         """
-        where = self._settings.relay
+        where = self._way.where
         factory = Factory.forProtocol(lambda: Connection(self._clock, self._timeouts))
         factory.noisy = False
         opening: Deferred[Any] = self._endpoint.connect(factory)
@@ -175,6 +180,11 @@ class Relay:
             connection.on_lost = self._lost
         try:
             await self._prepare(connection)
+        except _NoTls as gone:
+            connection.abort(str(gone))
+            self._clear = True
+            self._log.info("smtp {name}: {where}: without TLS: {why}", name=self._name, where=where, why=str(gone))
+            return await self._open()
         except Gone as gone:
             connection.abort(str(gone))
             if self._ready and not self._stopped:
@@ -192,22 +202,26 @@ class Relay:
         if self._probe is not None:
             self._probe.cancel()
             self._probe = None
-        self._state(True, f"sends through {where}")
+        self._state(True, f"sends {'through' if self._way.lasting else 'to'} {where}")
         return connection
 
     async def _prepare(self, connection: Connection) -> None:
-        settings = self._settings
-        own_name = settings.own_name
-        await connection.greet(own_name)
-        wanted = settings.relay_tls
-        if wanted == "starttls" or (wanted == "opportunistic" and "STARTTLS" in connection.abilities):
-            if "STARTTLS" not in connection.abilities:
-                raise Gone("it offers no STARTTLS, and relay_tls asks for it")
-            await connection.secure(self._context, own_name)
-        if settings.relay_user and settings.relay_password is not None:
+        way = self._way
+        await connection.greet(way.own_name)
+        offered = "STARTTLS" in connection.abilities
+        if way.tls in ("starttls", "required"):
+            if not offered:
+                raise Gone(f"it offers no STARTTLS, and {'relay_tls' if way.lasting else 'tls_for'} asks for it")
+            await connection.secure(self._context, way.own_name)
+        elif way.tls == "opportunistic" and offered and not self._clear:
+            try:
+                await connection.secure(self._context, way.own_name)
+            except Gone as gone:
+                raise _NoTls(str(gone)) from gone
+        if way.user and way.password is not None:
             if not connection.secured and not _is_loopback(connection):
                 raise Gone("the password is not sent without TLS (relay_tls)")
-            await connection.log_in(settings.relay_user, settings.relay_password.reveal())
+            await connection.log_in(way.user, way.password.reveal())
 
     def _lost(self, connection: Connection) -> None:
         self._all.discard(connection)
@@ -222,21 +236,26 @@ class Relay:
             connection.idle_since = self._clock.seconds()
             self._idle.append(connection)
             if self._sweep is None:
-                self._sweep = self._clock.callLater(self._settings.keep, self._close_unused)
+                self._sweep = self._clock.callLater(self._way.keep, self._close_unused)
 
     def _close_unused(self) -> None:
         self._sweep = None
         now = self._clock.seconds()
         for connection in tuple(self._idle):
-            if now - connection.idle_since >= self._settings.keep:
+            if now - connection.idle_since >= self._way.keep:
                 connection.leave()
         if self._idle:
             oldest = min(connection.idle_since for connection in self._idle)
-            self._sweep = self._clock.callLater(oldest + self._settings.keep - now, self._close_unused)
+            self._sweep = self._clock.callLater(oldest + self._way.keep - now, self._close_unused)
 
     # -- sending
 
-    async def send(self, mail: bytes, rcpt: bytes, stuffed: bytes, utf8: bool = False) -> Reply:
+    @property
+    def forgettable(self) -> bool:
+        """Nothing is under way, no connection is kept, and there is nothing to remember of it."""
+        return not (self._all or self._running or self._opening) and self._clock.seconds() >= self._away_until
+
+    async def send(self, letter: Letter) -> Reply:
         """One transaction on a connection of its own choosing.
 
         Raises:
@@ -246,53 +265,58 @@ class Relay:
             raise NotConnected("not started")
         if self._probe is not None:
             raise NotConnected(self.words)
+        if self._clock.seconds() < self._away_until:
+            raise NotConnected(f"{self._way.where} did not answer a moment ago")
         running: Deferred[None] = Deferred()
         self._running.add(running)
         try:
             while True:
-                await self._slots.acquire()
+                await self._turn(letter)
                 parked = False
                 try:
-                    return await self._send(mail, rcpt, stuffed, utf8)
+                    return await self._send(letter)
                 except _Crowded as crowded:
                     self._park(str(crowded))
                     parked = True
                 finally:
                     if not parked:
-                        self._slots.release()
+                        self._slots.give()
         finally:
             self._running.discard(running)
             running.callback(None)
+
+    async def _turn(self, letter: Letter) -> None:
+        """Wait for a connection; who gives up meanwhile has sent nothing."""
+        try:
+            await self._slots.take(letter.priority)
+        except CancelledError:
+            raise TemporaryFailure(f"{self._way.where} was busy with other mail all the time") from None
+        if self._stopped:
+            self._slots.give()
+            raise NotConnected("the hub is stopping")
 
     def _park(self, words: str) -> None:
         """The smarthost takes fewer connections than we are allowed to make: do with one less for a while."""
         self._log.info("smtp {name}: one connection less for a while: {words}", name=self._name, words=words)
         self._parked = [timer for timer in self._parked if timer.active()]
-        self._parked.append(self._clock.callLater(_PARKED, self._slots.release))
+        self._parked.append(self._clock.callLater(_PARKED, self._slots.give))
 
-    async def _send(self, mail: bytes, rcpt: bytes, stuffed: bytes, utf8: bool) -> Reply:
+    async def _send(self, letter: Letter) -> Reply:
         while True:
             kept = bool(self._idle)
             connection = self._idle.pop() if kept else await self._open()
             try:
-                reply = await self._deliver(connection, mail, rcpt, stuffed, utf8)
+                reply = await self._deliver(connection, letter)
             except Gone as gone:
                 # A kept connection that the far side had closed meanwhile: nothing was taken, a new one will do.
                 if kept and not self._stopped:
                     continue
-                raise TemporaryFailure(f"{self._settings.relay}: {gone}") from gone
+                raise TemporaryFailure(f"{self._way.where}: {gone}") from gone
             return reply
 
-    async def _deliver(self, connection: Connection, mail: bytes, rcpt: bytes, stuffed: bytes, utf8: bool) -> Reply:
-        if utf8:
-            if "SMTPUTF8" not in connection.abilities:
-                self._put_back(connection)
-                raise PermanentFailure("the smarthost cannot carry addresses beyond ASCII (no SMTPUTF8)")
-            mail = mail.replace(b"\r\n", b" SMTPUTF8\r\n")
-        if "SIZE" in connection.abilities:
-            mail = mail.replace(b"\r\n", b" SIZE=%d\r\n" % (len(stuffed) - 3))
+    async def _deliver(self, connection: Connection, letter: Letter) -> Reply:
         try:
-            reply = await connection.deliver(mail, rcpt, stuffed)
+            reply = await connection.deliver(*letter.ready(connection.abilities))
         except Gone:
             raise
         except TemporaryFailure as failure:

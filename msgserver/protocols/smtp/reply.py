@@ -53,7 +53,7 @@ def judge(reply: Reply, step: Step) -> None:
     if good or (step is Step.DOT and 300 <= reply.code < 400):
         return
     if reply.code in (530, 535, 538) or not 500 <= reply.code < 600:
-        raise TemporaryFailure(reply.words)
+        raise TemporaryFailure(reply.words, alone=step is Step.RCPT and 422 <= reply.code < 500)
     raise PermanentFailure(reply.words, bad_address=_is_bad_address(reply, step))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-from typing import Literal
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Literal
 
 import msgspec
 
-from msgserver.settings import Connect, Listen, Secret
+from msgserver.formats.dkim import Signer
+from msgserver.settings import Listen, Secret, connect_mistake
+
+MX = "mx"
 
 
 def _as_dns(name: str) -> str:
@@ -16,6 +19,16 @@ def _as_dns(name: str) -> str:
         return name if name.isascii() else name.encode("idna").decode("ascii")
     except UnicodeError:
         raise ValueError("a domain that cannot be one (hostname, domains, sender)") from None
+
+
+def _way_out(value: str) -> str | None:
+    return None if value == MX else connect_mistake(value)
+
+
+WayOut = Annotated[str, msgspec.Meta(extra={"check": _way_out})]
+"""A smarthost's endpoint, or "mx": to each domain's own hosts."""
+RelayTls = Literal["starttls", "tls", "opportunistic", "none"]
+Policy = Literal["none", "may", "require", "verify"]
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,8 +59,68 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 raise ValueError('per_ip_exempt must be networks, as in "10.0.0.0/8"') from None
 
 
+class MxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How mail goes straight to the hosts of each domain (``relay = "mx"``)."""
+
+    nameserver: str = ""  # "192.0.2.53" or "192.0.2.53:53"; default: the system's
+    port: int = 25  # of the hosts
+    private: bool = False  # whether hosts in private networks and on this machine are delivered to
+    ipv6: bool = True  # whether hosts are tried over IPv6 too
+    together: int = 50  # mails under way at once, to all hosts
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, in words."""
+        if self.nameserver:
+            try:
+                ip_address(self.nameserver_place[0])
+            except ValueError:
+                raise ValueError('nameserver must be an address, as in "192.0.2.53" or "192.0.2.53:53"') from None
+        if self.together < 1 or not 1 <= self.port <= 65535:
+            raise ValueError("together must be at least 1, port from 1 to 65535")
+
+    @property
+    def nameserver_place(self) -> tuple[str, int]:
+        """Its address and port."""
+        host, colon, port = self.nameserver.rpartition(":")
+        if colon and port.isdecimal() and ("." in host or host.endswith("]")):
+            return host.strip("[]"), int(port)
+        return self.nameserver.strip("[]"), 53
+
+
+class DkimKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key that signs what is sent from addresses of a domain (RFC 6376)."""
+
+    domain: str
+    selector: str  # its public half stands in the DNS under <selector>._domainkey.<domain>
+    key: Secret  # PEM: RSA or Ed25519
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, in words."""
+        self.signer()
+
+    def signer(self) -> Signer:
+        """What signs with it."""
+        return Signer(_as_dns(self.domain), self.selector, self.key.reveal())
+
+
+class SenderRelay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The way out for what is sent from addresses of one domain, instead of the connector's own."""
+
+    relay: WayOut  # "tcp:127.0.0.1:2526" or "mx"
+    relay_tls: RelayTls = "opportunistic"
+    relay_name: str = ""
+    relay_ca: str = ""
+    relay_user: str = ""
+    relay_password: Secret | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, in words."""
+        if bool(self.relay_user) != (self.relay_password is not None):
+            raise ValueError("relay_user and relay_password go together")
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Mail in over SMTP (``listen``), mail out through a smarthost (``relay``), or both."""
+    """Mail in over SMTP (``listen``), mail out (``relay``: a smarthost, or each domain's own hosts), or both."""
 
     listen: Listen | list[Listen] = []  # "tcp:2525:interface=127.0.0.1", or several; none: send only
     domains: list[str] = []  # the domains that are ours; mail for any other is refused
@@ -61,14 +134,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     border: str = ""  # the mail server before this one, as its Authentication-Results name it: they are believed
 
     sender: str = ""  # our address on what we send; default: hub@<first domain>
-    relay: Connect = ""  # the smarthost, "tcp:127.0.0.1:2526"; none: receive only
-    relay_tls: Literal["starttls", "tls", "opportunistic", "none"] = "opportunistic"
+    plus_addresses: bool = True  # answers and bounces come back to hub+42.k7f3@...; false where those get lost
+    relay: WayOut = ""  # the smarthost, "tcp:127.0.0.1:2526", or "mx"; none: receive only
+    relay_tls: RelayTls = "opportunistic"
     relay_name: str = ""  # the name its certificate must carry; default: the host of relay
     relay_ca: str = ""  # a file, PEM, of whom to trust; default: whom the system trusts
     relay_user: str = ""
     relay_password: Secret | None = None
-    connections: int = 4  # kept to the smarthost at once
-    keep: float = 30.0  # seconds an unused connection to the smarthost is kept
+    connections: int = 4  # kept to one smarthost or host at once
+    keep: float = 30.0  # seconds an unused connection is kept
+    relays: dict[str, SenderRelay] = {}  # by the domain that mail is sent from
+    tls_for: dict[str, Policy] = {}  # by the domain that mail is sent to, or "*"; with relay = "mx"
+    mx: MxSettings = MxSettings()
+    dkim: list[DkimKey] = []
+    dsn: Literal["failures", "all", "none"] = "failures"  # which notices hosts are asked for (RFC 3461)
+    largest: int = 20 * 1024 * 1024  # bytes of one mail; files beyond that become links
 
     @property
     def listens(self) -> tuple[str, ...]:
@@ -88,6 +168,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             local, domain = "hub", self.domains[0] if self.domains else self.own_name
         return f"{local}@{_as_dns(domain)}"
 
+    def policy(self, domain: str) -> Policy:
+        """How a domain's hosts are to be spoken to."""
+        policies = {_as_dns(name).lower(): policy for name, policy in self.tls_for.items()}
+        return policies.get(domain.lower(), policies.get("*", "may"))
+
     def __post_init__(self) -> None:
         """Refuse what cannot work, in words."""
         if not self.listens and not self.relay:
@@ -105,3 +190,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError('sender must be an address, as in "desk@hub.example"')
         if self.connections < 1:
             raise ValueError("connections must be at least 1")
+        self._check_sending()
+
+    def _check_sending(self) -> None:
+        if self.relays and not self.relay:
+            raise ValueError("relays needs relay: which way does all other mail take?")
+        if self.largest < 65_536:
+            raise ValueError("largest must be at least 65536 bytes")
+        if self.tls_for and MX not in (self.relay, *(one.relay for one in self.relays.values())):
+            raise ValueError('tls_for is for relay = "mx"; a smarthost has relay_tls')
+        for name in (*self.tls_for, *self.relays):
+            _as_dns(name)

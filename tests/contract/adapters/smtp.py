@@ -11,6 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from msgserver.message import Address
 from msgserver.protocols.smtp import Settings, make_connector
 from msgserver.protocols.smtp.relay import Relay
+from msgserver.protocols.smtp.way import smarthost
 from tests.contract.adapters import sent
 from tests.fakes import FakeHub
 from tests.protocols.smtp.scripted import Road
@@ -40,7 +41,8 @@ class Wire:
         settings = Settings(**TABLE)
         self.connector = make_connector("mail", settings, self.hub, self.clock)
         self.road = Road(self.clock)  # type: ignore[arg-type]
-        self.connector._relay = Relay("mail", settings, self.clock, self.hub.changed, endpoint=self.road)
+        way = smarthost(settings, settings)
+        self.connector._relay._main = Relay("mail", way, self.clock, self.hub.changed, endpoint=self.road)  # type: ignore[union-attr]
         self.answers: dict[int, list[bytes]] = {}
         self.lines: list[tuple[int, Any, Any]] = []
 

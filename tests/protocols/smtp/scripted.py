@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from msgserver.protocols.smtp.relay import Relay
 from msgserver.protocols.smtp.settings import Settings
+from msgserver.protocols.smtp.way import smarthost
 
 
 class Smarthost(Protocol):
@@ -120,7 +121,7 @@ class Road:
 def relay_on(road: Road, **settings) -> Relay:
     """A started relay whose only way is ``road``."""
     chosen = Settings(**{"relay": "tcp:127.0.0.1:25", "relay_tls": "none", "hostname": "hub.example", **settings})
-    relay = Relay("mail", chosen, road.clock, lambda: None, endpoint=road)
+    relay = Relay("mail", smarthost(chosen, chosen), road.clock, lambda: None, endpoint=road)
     relay.start()
     road.run()
     return relay

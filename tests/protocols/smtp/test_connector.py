@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 from msgserver.connector import IConnector, NotConnected, PermanentFailure, TemporaryFailure
 from msgserver.message import Address, Attachment, Envelope, Thread
 from msgserver.protocols.smtp import Settings, make_connector
-from msgserver.protocols.smtp.connector import wire_address
+from msgserver.protocols.smtp.pen import wire_address
 from msgserver.settings import Secret, read_table
 from tests.fakes import FakeHub
 from tests.protocols.smtp.conftest import write_certificate
@@ -115,7 +115,7 @@ async def test_both_directions_and_the_status(running):
     assert receipt.wire_ids == ("m1@hub.example",)
     assert receipt.words.startswith("250 ")
     (arrival,) = there.arrivals
-    assert arrival.sender == Address("mailto", "desk@hub.example")
+    assert arrival.sender == Address("mailto", "desk+d1@hub.example")
     message = email.message_from_bytes(arrival.raw, policy=default)
     assert message["Subject"] == "Wasser für 3"
     assert message["Reply-To"] == "Desk <desk+42.k7f3@hub.example>"
@@ -128,7 +128,7 @@ async def test_an_automatic_answer_goes_out_from_nobody(running):
     await until(lambda: sender.status.able)
     await sender.send(envelope(automatic=True, thread=Thread(in_reply_to="q@x")))
     await sender.send(envelope(automatic=True, ref="d2"))
-    assert [arrival.sender for arrival in there.arrivals] == [None, Address("mailto", "desk@hub.example")]
+    assert [arrival.sender for arrival in there.arrivals] == [None, Address("mailto", "desk+d2@hub.example")]
 
 
 @pytest_twisted.ensureDeferred

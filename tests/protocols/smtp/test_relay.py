@@ -9,21 +9,25 @@ from twisted.internet.testing import StringTransport
 
 from msgserver.connector import NotConnected, PermanentFailure, SendFailure, TemporaryFailure, Unknown
 from msgserver.protocols.smtp.client import Connection, Gone, Timeouts
+from msgserver.protocols.smtp.letter import Letter
 from msgserver.settings import Secret
 from msgserver.wire.dots import stuff
 from tests.protocols.smtp.scripted import Road, relay_on
 
-MAIL = b"MAIL FROM:<desk@hub.example>\r\n"
-RCPT = b"RCPT TO:<ana@there.example>\r\n"
-BODY = stuff(b"Subject: x\n\nhello\n.dot\n")
+PLAIN = b"Subject: x\n\nhello\n.dot\n"
+BODY = stuff(PLAIN)
+
+
+def letter(mail: bytes = PLAIN, **changes) -> Letter:
+    return Letter(b"desk@hub.example", b"ana@there.example", lambda limit: mail, **changes)
 
 
 class Sending:
     """A send under way and how it ended."""
 
-    def __init__(self, relay, body=BODY, utf8=False) -> None:
+    def __init__(self, relay, mail=PLAIN, **changes) -> None:
         self.outcome = None
-        self.deferred = Deferred.fromCoroutine(relay.send(MAIL, RCPT, body, utf8))
+        self.deferred = Deferred.fromCoroutine(relay.send(letter(mail, **changes)))
         self.deferred.addCallbacks(lambda reply: setattr(self, "outcome", reply), self._failed)
 
     def _failed(self, failure):
@@ -196,9 +200,9 @@ def test_addresses_beyond_ascii_need_smtputf8():
 def test_no_dot_is_lost_at_the_border_of_two_pieces(size):
     """W7: the stock client let a body end itself and run commands."""
     message = (b"a" * (size - 1) + b"\n.\nMAIL FROM:<evil@x>\n") * 2
-    road = Road(Clock())
+    road = Road(Clock(), offers=("PIPELINING",))
     relay = relay_on(road)
-    assert send(road, relay, body=stuff(message)).code == 250
+    assert send(road, relay, mail=message).code == 250
     (mail,) = road.mails
     assert mail == message.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
     assert len(road.hosts[0].lines) == 4
