@@ -260,7 +260,13 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     automatic: bool
     references: tuple[str, ...] = ()  # wire ids of the conversation, oldest first, the one answered last
     attachments: tuple[Attachment, ...] = ()
+    attachment_ids: tuple[int, ...] = ()
     received_at: float = 0.0
+    entity_id: int | None = None  # who gets it
+    subscription_id: int | None = None  # of a copy
+    topic: str = ""  # what was subscribed to, for people
+    label: str = ""  # and for programs: "incident.<uid>"
+    reached: tuple[str, ...] = ()  # the addresses at which what it answers came
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

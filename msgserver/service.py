@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -113,8 +114,10 @@ class HubService(Service):
         self.reader = Reader(store, recorder, examiner, lambda name: deferToThread(blobs.get, state, name), reactor)
         self.router = router = Router(store, bus, self.reader, reactor)
 
+        web = reachable(config.web.url)
+
         def render(claimed: Claimed, connector: IConnector) -> Any:
-            return envelope_of(claimed, connector.limits, signer, config.hub.name)
+            return envelope_of(claimed, connector.limits, signer, config.hub.name, web)
 
         self.outbox = outbox = Outbox(store, bus, node, render, random.random, reactor)
         self.statuses = Statuses(store, bus, outbox, router.last_in, node, reactor)
@@ -141,6 +144,7 @@ class HubService(Service):
             reactor=reactor,
             rules=rules,
             plugins=self.plugins,
+            signer=signer,
             gauges=self.gauges,
         )
         self._web = web_service(self.house) if config.hub.web else None
@@ -227,6 +231,13 @@ class HubService(Service):
         await step("the statuses", self.statuses.stop, reactor)
         await step("the store", self.store.close, reactor)
         log.info("{name} has stopped", name=self.config.hub.name)
+
+
+def reachable(url: str) -> str:
+    """Where receivers of mail reach the pages; empty where the address leads to this machine alone."""
+    host = urlsplit(url).hostname or ""
+    alone = host == "localhost" or host.startswith("127.") or host == "::1"
+    return "" if alone else url.rstrip("/")
 
 
 def new_uid() -> str:

@@ -21,6 +21,11 @@ from msgserver.records import Hints
 CHAT_WINDOW = 72 * 3600.0  # seconds; an answer by text belongs to the newest ticket with traffic in this time
 _DIGITS = 10  # of base32: 50 bits
 _TOKEN = re.compile(rf"(\d{{1,12}})\.[a-z2-7]{{{_DIGITS}}}")
+_SEAL = 16  # of base32: 80 bits
+_LEAVE, _FILE = "leave", "file"
+_LEAVING = re.compile(r"u(\d{1,15})\.(\d{1,15})")
+_FILED = re.compile(r"(\d{1,15})\.(\d{1,12})")
+_OUR_REF = re.compile(r"d\d{1,18}\.[0-9a-f]{12}")
 _SUBJECT_TAG = re.compile(r"\[#(\d{1,12})(?:\.\d{1,6})?\]")
 _LEADING_TAG = re.compile(r"\s*#(\d{1,12})(?:\.\d{1,6})?(?=$|[\s,:;.!?-])")
 _MOST_REFERENCES = 30
@@ -65,6 +70,37 @@ class Tokens:
         digest = hmac.digest(self._key, b"ticket " + number.encode(), hashlib.sha256)
         return f"{number}.{b32encode(digest)[:_DIGITS].decode().lower()}"
 
+    def seal(self, kind: str, words: str) -> str:
+        """Words with a signature that only this hub can make, for one kind of use; lower case stays lower case."""
+        digest = hmac.digest(self._key, f"{kind} {words}".encode(), hashlib.sha256)
+        return f"{words}.{b32encode(digest)[:_SEAL].decode().lower()}"
+
+    def unseal(self, kind: str, sealed: str) -> str | None:
+        """The words under a seal; None where it is not ours, or of another kind."""
+        words, _, signature = sealed.strip().rpartition(".")
+        if not words or not signature.isascii() or not hmac.compare_digest(sealed.strip(), self.seal(kind, words)):
+            return None
+        return words
+
+    def leaving(self, subscription_id: int, entity_id: int | None) -> str:
+        """The token with which somebody ends a subscription: ``u17.5.k7f3...``, of a group's for that member alone."""
+        return self.seal(_LEAVE, f"u{subscription_id}.{entity_id or 0}")
+
+    def left(self, token: str) -> tuple[int, int] | None:
+        """The subscription, and whose copies (0: nobody's in particular), that a token is for."""
+        words = self.unseal(_LEAVE, token.lower()) if token[:1] in ("u", "U") else None
+        found = _LEAVING.fullmatch(words or "")
+        return (int(found[1]), int(found[2])) if found else None
+
+    def file(self, attachment_id: int, until: float) -> str:
+        """The token with which anybody may fetch a file until a time (POSIX seconds)."""
+        return self.seal(_FILE, f"{attachment_id}.{int(until)}")
+
+    def filed(self, token: str, now: float) -> int | None:
+        """The attachment that a token opens; None where it is not ours or too old."""
+        found = _FILED.fullmatch(self.unseal(_FILE, token) or "")
+        return int(found[1]) if found and now <= int(found[2]) else None
+
     def ticket(self, token: str) -> int | None:
         """The ticket that a token names; None where the signature is not ours."""
         found = _TOKEN.fullmatch(token.strip().lower())
@@ -88,6 +124,16 @@ def token_in(tokens: Tokens, recipients: Iterable[Address], words: Iterable[str]
     return None
 
 
+def returned_ref(recipients: Iterable[Address]) -> str:
+    """The delivery that a bounce names by the address it came to, ``hub+d17.0123456789ab@``; "" where it names none."""
+    return next((word for word in map(plus_word, recipients) if _OUR_REF.fullmatch(word)), "")
+
+
+def leaving_in(tokens: Tokens, recipients: Iterable[Address]) -> tuple[int, int] | None:
+    """The subscription that a mail ends by the address it was sent to (see :meth:`Tokens.left`)."""
+    return next((found for word in map(plus_word, recipients) if (found := tokens.left(word))), None)
+
+
 def mail_hints(
     tokens: Tokens,
     recipients: Iterable[Address],
@@ -96,7 +142,8 @@ def mail_hints(
     subject: str,
 ) -> Hints:
     """The hints of a mail. ``references`` are oldest first, as in the header; the hints have the nearest first."""
-    nearest = dict.fromkeys(filter(None, (in_reply_to, *reversed(references))))
+    returned = returned_ref(recipients)  # robots answer to where bounces go
+    nearest = dict.fromkeys(filter(None, (in_reply_to, *reversed(references), returned)))
     found = _SUBJECT_TAG.search(subject)
     return Hints(
         token=token_in(tokens, recipients),

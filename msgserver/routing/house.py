@@ -9,6 +9,7 @@ from typing import Any
 from msgserver.config import Config
 from msgserver.connector import IConnector
 from msgserver.routing.bus import Bus
+from msgserver.routing.conversation import Tokens
 from msgserver.routing.desk import Desk
 from msgserver.routing.outbox import Outbox
 from msgserver.routing.plugins import Plugins
@@ -32,4 +33,5 @@ class House:
     reactor: Any
     rules: Snapshots
     plugins: Plugins
+    signer: Tokens
     gauges: Callable[[], dict[str, float]] = dict  # figures of this process, by name, as they are now

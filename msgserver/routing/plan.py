@@ -12,7 +12,7 @@ from msgserver.formats.search import KEYWORD, index_tokens
 from msgserver.formats.tokens import terms, tokens
 from msgserver.message import Address, Arrival
 from msgserver.records import Hints, Plan, PlannedTag
-from msgserver.routing.conversation import Tokens, mail_hints, text_hints
+from msgserver.routing.conversation import Tokens, leaving_in, mail_hints, text_hints
 from msgserver.routing.journalling import Journalled
 from msgserver.routing.loopguard import Verdict, judge
 from msgserver.routing.parser import Compiled, Decision, Suggestion, Words, parse
@@ -49,6 +49,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     heard: Heard
     words: Words  # as rules and plug-in parsers see it
     terms: Terms
+    leaving: tuple[int, int] | None = None  # the subscription it ends, by the signed address it came to
 
     @property
     def parsed(self) -> bool:
@@ -88,12 +89,22 @@ def read_mail(item: Journalled, reading: Reading, signer: Tokens, marks: frozens
     if reading.trust is not None and reading.trust.doubt:
         # Whoever writes in another's name does not get into their conversations by a number that he guessed.
         hints = msgspec.structs.replace(hints, subject_tag=None)
-    return _read(item, reading, sender, verdict, hints)
+    return _read(item, reading, sender, verdict, hints, leaving_in(signer, arrival.recipients))
 
 
-def _read(item: Journalled, reading: Reading, sender: Address | None, verdict: Verdict, hints: Hints) -> Read:
+def _read(
+    item: Journalled,
+    reading: Reading,
+    sender: Address | None,
+    verdict: Verdict,
+    hints: Hints,
+    leaving: tuple[int, int] | None = None,
+) -> Read:
     heard, trust = NOTHING, reading.trust or Trust(believed=believed(item.arrival))
-    if not (verdict.robot or sender is None or trust.doubt):  # STOP in a forged name goes to a person, who can ask
+    # One subscription less is not STOP to everything.
+    if not (
+        verdict.robot or sender is None or trust.doubt or leaving
+    ):  # STOP in a forged name goes to a person, who can ask
         # A mail may say it in its subject alone, as List-Unsubscribe's do (RFC 2369 section 3.2).
         heard = listen(reading.fresh if reading.fresh.strip() else reading.subject)
     found = reading.terms or terms(reading)
@@ -110,7 +121,7 @@ def _read(item: Journalled, reading: Reading, sender: Address | None, verdict: V
     )
     return Read(
         item=item, reading=reading, sender=sender, verdict=verdict, trust=trust, hints=hints, heard=heard, words=words,
-        terms=found,
+        terms=found, leaving=leaving,
     )  # fmt: skip
 
 

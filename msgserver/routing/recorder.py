@@ -22,13 +22,13 @@ from msgserver.records import Outcome, Plan, Recorded
 from msgserver.routing import joining
 from msgserver.routing.bounced import report_of
 from msgserver.routing.bus import Bus
-from msgserver.routing.conversation import Tokens
+from msgserver.routing.conversation import Tokens, returned_ref
 from msgserver.routing.decision import NO_SUGGESTION, Suggested, Words
 from msgserver.routing.joiner import Joined, Joiner
 from msgserver.routing.journalling import Journalled
 from msgserver.routing.plan import Planned, Read, make_plan, read_mail, read_text
 from msgserver.routing.snapshot import Snapshots
-from msgserver.store import answering, deliveries, journal, parts
+from msgserver.store import answering, deliveries, journal, parts, subscriptions
 from msgserver.store.answering import Wish, record_and_answer
 from msgserver.store.door import Store, StoreError
 from msgserver.store.groups import place
@@ -231,6 +231,8 @@ class Recorder:
             if reading.bounces and await self._bounced(item, reading):
                 return False
             work.read = read_mail(item, reading, self._signer, self._marks)
+            if work.read.leaving is not None:
+                await self._store.write(subscriptions.leave, *work.read.leaving, self._reactor.seconds())
         return True
 
     async def _suggestions(self, works: Sequence[_Work]) -> list[Suggested]:
@@ -272,10 +274,11 @@ class Recorder:
     async def _bounced(self, item: Journalled, reading: Reading) -> bool:
         """Take a bounce as reports on what we sent; False where it speaks of nothing we know."""
         now = self._reactor.seconds()
+        returned = returned_ref(item.arrival.recipients)
         rows = [
-            report_of(bounce, item.connector, now)
+            report_of(msgspec.structs.replace(bounce, envelope_id=bounce.envelope_id or returned), item.connector, now)
             for bounce in reading.bounces
-            if bounce.message_id or bounce.envelope_id
+            if bounce.message_id or bounce.envelope_id or returned
         ]
         if not rows:
             return False

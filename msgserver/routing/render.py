@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
+
 from msgserver.connector import Limits
 from msgserver.formats.rendering import Words, as_mail, as_text, mail_subject
-from msgserver.message import Address, Envelope, Thread
+from msgserver.message import Address, Attachment, Envelope, Mailing, Thread
 from msgserver.records import Claimed
 from msgserver.routing.conversation import Tokens
 
+LINKED = 30 * 86_400.0  # seconds that a link to a file holds
 _SHORT = 2_000  # characters; a connector that carries at most this many carries text messages
 
 
@@ -35,8 +38,10 @@ def text_hash(envelope: Envelope) -> str:
     return digest.hexdigest()[:32]
 
 
-def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str) -> Envelope:
+def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str, web: str = "") -> Envelope:
     """Render a delivery for a connector with these limits: as mail where it carries HTML, else as chat or text.
+
+    ``web`` is where receivers reach the hub's pages, without a slash at the end; empty: they do not.
 
     Raises:
         ValueError: its address is none.
@@ -68,7 +73,7 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str) -> E
         subject=subject,
         text=rendered.text,
         html=rendered.html if limits.html else "",
-        attachments=claimed.attachments if limits.attachments else (),
+        attachments=_attachments(claimed, signer, web) if limits.attachments else (),
         thread=Thread(
             in_reply_to=references[-1] if references else "",
             references=references,
@@ -77,7 +82,29 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str) -> E
         priority=claimed.priority,
         expires_at=claimed.expires,
         automatic=claimed.automatic or claimed.copy,
+        copy=claimed.copy,
+        mailing=_mailing(claimed, signer, web),
+        reached=tuple(map(Address.parse, claimed.reached)) if limits.html else (),
     )
+
+
+def _attachments(claimed: Claimed, signer: Tokens, web: str) -> tuple[Attachment, ...]:
+    """Each with the link by which it can be had, where there is one; the same at every attempt."""
+    if not web or not claimed.attachments:
+        return claimed.attachments
+    until = claimed.received_at + LINKED
+    return tuple(
+        msgspec.structs.replace(one, link=f"{web}/files/{signer.file(number, until)}")
+        for one, number in zip(claimed.attachments, claimed.attachment_ids, strict=True)
+    )
+
+
+def _mailing(claimed: Claimed, signer: Tokens, web: str) -> Mailing | None:
+    if claimed.subscription_id is None:
+        return None
+    token = signer.leaving(claimed.subscription_id, claimed.entity_id)
+    link = f"{web}/unsubscribe/{token}" if web else ""
+    return Mailing(name=claimed.topic, label=claimed.label, token=token, link=link)
 
 
 def speaker(claimed: Claimed, hub: str) -> str:

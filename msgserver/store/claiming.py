@@ -52,7 +52,13 @@ _DUE = bulk.Statement(
       (SELECT count(*) FROM msg_attachment a WHERE a.message_id = m.id) AS attached,
       m.cause <> 'opt-out' AND EXISTS (SELECT 1 FROM suppression x WHERE x.address = d.address) AS stopped,
       COALESCE(s.quiet_from, e.quiet_from) AS quiet_from, COALESCE(s.quiet_until, e.quiet_until) AS quiet_until,
-      COALESCE(e.timezone, '') AS timezone
+      COALESCE(e.timezone, '') AS timezone, d.entity_id AS entity_id, s.id AS subscription_id,
+      COALESCE((SELECT rr.name FROM resource_record rr WHERE rr.uid = s.record AND s.record <> ''),
+        NULLIF(s.record, ''), s.resource, '') AS topic,
+      CASE WHEN s.id IS NULL THEN '' ELSE s.resource || '.' || s.record END AS label,
+      CASE WHEN d.address LIKE 'mailto:%' AND m.direction = 'out' THEN (
+        SELECT q.recipients FROM msg_log q WHERE q.ticket_id = d.ticket_id AND q.number < m.number
+          AND q.direction = 'in' AND q.connector = :connector ORDER BY q.number DESC LIMIT 1) END AS reached
     FROM due JOIN msg_delivery_status d ON d.id = due.id
     JOIN msg_log m ON m.id = d.message_id
     LEFT JOIN pe_entity e ON e.id = d.entity_id
@@ -62,7 +68,8 @@ _DUE = bulk.Statement(
     ORDER BY d.priority DESC, d.next_attempt, d.id
     """,
     out="id attempt address to_name priority expires why message_id uid ticket_id number direction subject body html"
-    " sender sender_name source author automatic received_at refs attached stopped quiet_from quiet_until timezone",
+    " sender sender_name source author automatic received_at refs attached stopped quiet_from quiet_until timezone"
+    " entity_id subscription_id topic label reached",
     skip_locked=("", "FOR UPDATE SKIP LOCKED"),
 )
 
@@ -97,6 +104,11 @@ class _Due(msgspec.Struct, array_like=True):
     quiet_from: int | None
     quiet_until: int | None
     timezone: str
+    entity_id: int | None
+    subscription_id: int | None
+    topic: str
+    label: str
+    reached: str | None
 
 
 _TAKE = bulk.Statement(
@@ -182,7 +194,7 @@ def quiet_until(now: float, quiet_from: int, until: int, timezone: str) -> float
     return end.timestamp()
 
 
-def _claimed(one: _Due, connector: str, attachments: Sequence[Attachment]) -> Claimed:
+def _claimed(one: _Due, connector: str, attachments: Sequence[tuple[int, Attachment]]) -> Claimed:
     return Claimed(
         id=one.id,
         attempt=one.attempt + 1,
@@ -206,14 +218,22 @@ def _claimed(one: _Due, connector: str, attachments: Sequence[Attachment]) -> Cl
         author=one.author,
         automatic=bool(one.automatic),
         references=tuple(dict.fromkeys(reversed(msgspec.json.decode(one.refs)))) if one.refs else (),
-        attachments=tuple(attachments),
+        attachments=tuple(attachment for _, attachment in attachments),
+        attachment_ids=tuple(number for number, _ in attachments),
         received_at=one.received_at,
+        entity_id=one.entity_id,
+        subscription_id=one.subscription_id,
+        topic=one.topic,
+        label=one.label,
+        reached=tuple(msgspec.json.decode(one.reached, type=list[str])) if one.reached else (),
     )
 
 
-def _attachments(tx: Connection, message_ids: Sequence[int]) -> tuple[dict[int, list[Attachment]], set[int]]:
-    """The attachments of messages, and the messages of which one is lost."""
-    found: dict[int, list[Attachment]] = {}
+def _attachments(
+    tx: Connection, message_ids: Sequence[int]
+) -> tuple[dict[int, list[tuple[int, Attachment]]], set[int]]:
+    """The attachments of messages with their ids, and the messages of which one is lost."""
+    found: dict[int, list[tuple[int, Attachment]]] = {}
     lost: set[int] = set()
     if not message_ids:
         return found, lost
@@ -225,7 +245,7 @@ def _attachments(tx: Connection, message_ids: Sequence[int]) -> tuple[dict[int, 
             lost.add(row.message_id)
             continue
         one = Attachment(row.name, row.media_type, content, row.content_id, row.inline)
-        found.setdefault(row.message_id, []).append(one)
+        found.setdefault(row.message_id, []).append((row.id, one))
     return found, lost
 
 

@@ -77,7 +77,9 @@ COPIES = bulk.Statement(
              WHEN l.connector IS NULL THEN 'no connector sends ' || c.scheme || ':' ELSE '' END AS reason
       FROM e JOIN pe_contact c ON c.id = {_BEST}
       LEFT JOIN suppression x ON x.address = c.address
+      LEFT JOIN pe_left w ON w.subscription_id = e.subscription_id AND w.entity_id = e.entity_id
       LEFT JOIN lane l ON l.scheme = c.scheme
+      WHERE w.entity_id IS NULL
     ),
     r AS MATERIALIZED ({{rows}})
     INSERT INTO msg_delivery_status (message_id, ticket_id, address, entity_id, pe_contact_id, subscription_id, why,

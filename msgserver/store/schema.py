@@ -459,6 +459,14 @@ pe_subscription = Table(
     Index("ix_pe_subscription_record", "resource", "record"),
 )
 
+pe_left = Table(  # who is in a group that subscribed, and wants none of these copies
+    "pe_left",
+    metadata,
+    Column("subscription_id", Big, ForeignKey("pe_subscription.id", ondelete="CASCADE"), primary_key=True),
+    Column("entity_id", Big, primary_key=True),
+    _time("at"),
+)
+
 suppression = Table(
     "suppression",
     metadata,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
-from msgserver.records import Subscription, Viewer
+from msgserver.records import HUB, Subscription, Viewer
 from msgserver.store import audit, people, visible
 from msgserver.store.edits import Refused
 from msgserver.store.paging import Page, cursor, position, size
-from msgserver.store.schema import pe_entity, pe_subscription
+from msgserver.store.schema import pe_entity, pe_left, pe_subscription, resource_record
+from msgserver.store.upsert import inserting
 
 DIGESTS = ("", "hourly", "daily")
 _COLUMNS = [pe_subscription.c[name] for name in Subscription.__struct_fields__]
@@ -111,6 +112,7 @@ def unsubscribe(tx: Connection, actor: Viewer, subscription_id: int, now: float)
     found = subscription(tx, actor, subscription_id)
     if found is None:
         return False
+    tx.execute(delete(pe_left).where(pe_left.c.subscription_id == subscription_id))
     tx.execute(delete(pe_subscription).where(pe_subscription.c.id == subscription_id))
     detail = {"resource": found.resource, "record": found.record, "channel": found.channel}
     audit.note(tx, actor, "unsubscribe", f"entity/{found.pr_pe_id}", detail, now)
@@ -140,3 +142,33 @@ def subscribers(tx: Connection, viewer: Viewer, resource: str, record: str = "")
         (Subscription(**{name: getattr(one, name) for name in Subscription.__struct_fields__}), one.name)
         for one in tx.execute(rows)
     ]
+
+
+def topic(tx: Connection, subscription_id: int) -> str | None:
+    """What a subscription is to, for people; None where there is no such (any more)."""
+    row = pe_subscription.c
+    named = (
+        select(resource_record.c.name).where(resource_record.c.uid == row.record, row.record != "").scalar_subquery()
+    )
+    asked = select(func.coalesce(named, func.nullif(row.record, ""), row.resource)).where(row.id == subscription_id)
+    found: str | None = tx.scalar(asked)
+    return found
+
+
+def leave(tx: Connection, subscription_id: int, entity_id: int, now: float) -> str | None:
+    """End one's own subscription, or of a group's the copies for one who is in it; asked for by a signed link.
+
+    Returns what it was to; None where there is no such (any more), so that a repeat is harmless.
+    """
+    name = topic(tx, subscription_id)
+    owner = tx.scalar(select(pe_subscription.c.pr_pe_id).where(pe_subscription.c.id == subscription_id))
+    if name is None or owner is None:
+        return None
+    if entity_id in (0, owner):
+        tx.execute(delete(pe_left).where(pe_left.c.subscription_id == subscription_id))
+        tx.execute(delete(pe_subscription).where(pe_subscription.c.id == subscription_id))
+    else:
+        row = {"subscription_id": subscription_id, "entity_id": entity_id, "at": now}
+        tx.execute(inserting(tx, pe_left).values(**row).on_conflict_do_nothing())
+    audit.note(tx, HUB, "unsubscribe", f"entity/{entity_id or owner}", {"to": name, "by": "a signed link"}, now)
+    return name

@@ -164,7 +164,7 @@ class Doorman:
         ask = await self._who(ask, row)
         if method in UNSAFE:
             ask = await self._read_body(ask, row, request)
-            if not row.api:
+            if not (row.api or row.sealed):
                 self._check_origin(ask)
                 sessions.check_form(ask)
         return await row.act(ask)

@@ -43,6 +43,7 @@ class Row(msgspec.Struct, frozen=True):
     query: tuple[str, ...] = ()
     status: int = 200
     matches: bool = False  # takes If-Match
+    sealed: bool = False  # its path is signed and right enough: forms may come from anywhere (RFC 8058)
 
     @property
     def api(self) -> bool:

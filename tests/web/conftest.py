@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from msgserver.config import Config, HubSettings, StoreSettings, WebSettings
 from msgserver.records import HUB, Grant, Role, Viewer
 from msgserver.routing.bus import Bus
+from msgserver.routing.conversation import Tokens
 from msgserver.routing.desk import Desk
 from msgserver.routing.passwords import hash_password
 from msgserver.routing.plugins import Plugins
@@ -171,6 +172,7 @@ class Web:
             reactor=self.clock,
             rules=Snapshots(self.store),
             plugins=Plugins(path.parent / "parsers", 1.0, (), self.clock),  # type: ignore[arg-type]
+            signer=Tokens(b"k" * 32),
         )
 
         async def in_thread(f: Callable[..., Any], *args: Any) -> Any:

@@ -53,6 +53,25 @@ class TicketChange(Struct, frozen=True, forbid_unknown_fields=True):
     subject: Short | UnsetType = UNSET
 
 
+class Merge(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ticket that takes up this one; this one then leads to it."""
+
+    into: Id
+
+
+class Split(Struct, frozen=True, forbid_unknown_fields=True):
+    """The messages of this ticket that get one of their own."""
+
+    messages: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
+
+
+class Move(Struct, frozen=True, forbid_unknown_fields=True):
+    """The messages of this ticket that go to another."""
+
+    messages: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
+    into: Id
+
+
 class NewNote(Struct, frozen=True, forbid_unknown_fields=True):
     """A note for colleagues."""
 

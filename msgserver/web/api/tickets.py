@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import UNSET
 
 from msgserver.records import Ticket, Viewer
-from msgserver.store import tickets
+from msgserver.store import regroup, tickets
 from msgserver.store.edits import Stale
-from msgserver.web.api.giving import edit, expected, give, give_all, give_page, level, limit
+from msgserver.web.api.giving import edit, expected, give, give_all, give_page, level, limit, new_uid
 from msgserver.web.api.giving import take as taken
 from msgserver.web.api.messages import shaped
 from msgserver.web.api.shapes import MessageShape, note_shape, ticket_shape
-from msgserver.web.api.taken import NewNote, TicketChange
+from msgserver.web.api.taken import Merge, Move, NewNote, Split, TicketChange
 from msgserver.web.ask import Answer, Ask, Tx, not_found
 
 
@@ -92,3 +94,29 @@ async def add_note(ask: Ask) -> Answer:
         raise not_found("ticket")
     ask.house.bus.ring("ticket", [made.ticket_id])
     return give(note_shape(made), 201)
+
+
+async def merge(ask: Ask) -> Answer:
+    """Put everything on this ticket onto another, which is answered; with If-Match only if nothing came meanwhile."""
+    into = taken(ask, Merge).into
+    return await _regrouped(ask, into, regroup.merge, into, ask.at, expected(ask))
+
+
+async def split(ask: Ask) -> Answer:
+    """Give some messages a ticket of their own, which is answered."""
+    return await _regrouped(ask, None, regroup.split, taken(ask, Split).messages, new_uid(ask), ask.at)
+
+
+async def move(ask: Ask) -> Answer:
+    """Move some messages to another ticket, which is answered."""
+    wish = taken(ask, Move)
+    return await _regrouped(ask, wish.into, regroup.move, wish.messages, wish.into, ask.at)
+
+
+async def _regrouped(ask: Ask, into: int | None, unit: Any, *args: Any) -> Answer:
+    found = await edit(ask, unit, ask.viewer, ask.part["ticket"], *args)
+    if found is None:
+        raise not_found("ticket")
+    ask.house.bus.ring("ticket", [ask.part["ticket"], found.id])
+    status, place = (201, f"/api/v1/tickets/{found.id}") if into is None else (200, "")
+    return give(ticket_shape(found), status, place=place, version=found.version)

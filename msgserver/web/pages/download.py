@@ -6,10 +6,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from msgserver.records import StoredAttachment, Viewer
+from msgserver.records import HUB, StoredAttachment, Viewer
 from msgserver.store import blobs, journal, messages
-from msgserver.web.ask import Answer, Ask, Tx, not_found
+from msgserver.web.ask import Answer, Ask, Refusal, Tx, not_found
 from msgserver.web.forms import file_name
+from msgserver.web.language import _
 
 # Pictures and plain text may be opened; everything else is a file to save, whatever it says it is.
 SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -52,6 +53,20 @@ async def attachment(ask: Ask) -> Answer:
     found = await ask.store.read(read_attachment, ask.viewer, ask.part["attachment"])
     if found is None:
         raise not_found("attachment")
+    known, content = found
+    return download(file_name(known.name), known.media_type, content)
+
+
+async def shared(ask: Ask) -> Answer:
+    """A file by its signed link, as it stands in a mail that was too small for it; whoever has the link may."""
+    number = ask.house.signer.filed(ask.part["token"], ask.at)
+    found = None if number is None else await ask.store.read(read_attachment, HUB, number)
+    if found is None:
+        raise Refusal(
+            404,
+            _("This file is not to be had here (any more)."),
+            _("Links to files hold for 30 days. Answer the message it came with, and ask for it again."),
+        )
     known, content = found
     return download(file_name(known.name), known.media_type, content)
 
