@@ -6,6 +6,7 @@ Times are POSIX seconds UTC. Ids are integers; ``uid`` is a UUID as text, the na
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import Any
 
 import msgspec
 
@@ -195,6 +196,18 @@ class Recorded(msgspec.Struct, frozen=True):
     stale: bool = False
 
 
+class Template(msgspec.Struct, frozen=True, kw_only=True):
+    """One wording of a text with holes."""
+
+    id: int
+    name: str
+    version: int
+    subject: str
+    text: str
+    html: str
+    changed_at: float
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """What one of our own people (or the hub itself) writes: an answer on a ticket or a new message."""
 
@@ -212,6 +225,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = ""  # why the hub itself wrote it; empty for a person's words
     automatic: bool = False
     expected_version: int | None = None  # of the ticket; a stale answer is refused
+    template: int | None = None  # its wording's id: subject (where none is given), text and html come from there
+    values: dict[str, Any] = {}  # that fill it
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,6 +282,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     topic: str = ""  # what was subscribed to, for people
     label: str = ""  # and for programs: "incident.<uid>"
     reached: tuple[str, ...] = ()  # the addresses at which what it answers came
+    template: Template | None = None  # whose words it has, with
+    values: dict[str, Any] = {}
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,10 @@ import hashlib
 
 import msgspec
 
-from msgserver.connector import Limits
+from msgserver.connector import Limits, PermanentFailure
 from msgserver.formats.rendering import Words, as_mail, as_text, mail_subject
+from msgserver.formats.styles import inlined
+from msgserver.formats.wording import BadWording, Wording, fill
 from msgserver.message import Address, Attachment, Envelope, Mailing, Thread
 from msgserver.records import Claimed
 from msgserver.routing.conversation import Tokens
@@ -45,7 +47,9 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str, web:
 
     Raises:
         ValueError: its address is none.
+        PermanentFailure: its template cannot be filled.
     """
+    claimed = _in_their_words(claimed)
     references = claimed.references
     words = Words(
         subject=claimed.subject,
@@ -86,6 +90,21 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str, web:
         mailing=_mailing(claimed, signer, web),
         reached=tuple(map(Address.parse, claimed.reached)) if limits.html else (),
     )
+
+
+def _in_their_words(claimed: Claimed) -> Claimed:
+    """What a template says to this recipient; its styles stand in the elements, as mail programs want it."""
+    if claimed.template is not None:
+        to = {"name": claimed.to_name, "address": claimed.address.partition(":")[2]}
+        one = claimed.template
+        try:
+            words = fill(Wording(one.subject, one.text, one.html), {**claimed.values, "to": to})
+        except BadWording as error:
+            raise PermanentFailure(f"template {one.name!r} cannot be filled: {error}") from error
+        claimed = msgspec.structs.replace(claimed, body=words.text, html=words.html)
+    if "<style" in claimed.html.lower():
+        claimed = msgspec.structs.replace(claimed, html=inlined(claimed.html))
+    return claimed
 
 
 def _attachments(claimed: Claimed, signer: Tokens, web: str) -> tuple[Attachment, ...]:

@@ -16,10 +16,11 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from msgserver.message import Attachment
-from msgserver.records import Claimed, Priority
+from msgserver.records import Claimed, Priority, Template
 from msgserver.store import blobs, bulk
 from msgserver.store.groups import place
 from msgserver.store.schema import msg_attachment, msg_delivery_event
+from msgserver.store.templates import template_of
 
 _LOST = "the file of an attachment is missing: “msgserver fsck” names it; bring it back from a backup, then send again"
 LEASE = 300.0  # seconds; a claim older than that was lost, whatever its node says
@@ -56,6 +57,7 @@ _DUE = bulk.Statement(
       COALESCE((SELECT rr.name FROM resource_record rr WHERE rr.uid = s.record AND s.record <> ''),
         NULLIF(s.record, ''), s.resource, '') AS topic,
       CASE WHEN s.id IS NULL THEN '' ELSE s.resource || '.' || s.record END AS label,
+      m.template_id AS template_id, m.template_values AS template_values,
       CASE WHEN d.address LIKE 'mailto:%' AND m.direction = 'out' THEN (
         SELECT q.recipients FROM msg_log q WHERE q.ticket_id = d.ticket_id AND q.number < m.number
           AND q.direction = 'in' AND q.connector = :connector ORDER BY q.number DESC LIMIT 1) END AS reached
@@ -69,7 +71,7 @@ _DUE = bulk.Statement(
     """,
     out="id attempt address to_name priority expires why message_id uid ticket_id number direction subject body html"
     " sender sender_name source author automatic received_at refs attached stopped quiet_from quiet_until timezone"
-    " entity_id subscription_id topic label reached",
+    " entity_id subscription_id topic label template_id template_values reached",
     skip_locked=("", "FOR UPDATE SKIP LOCKED"),
 )
 
@@ -108,6 +110,8 @@ class _Due(msgspec.Struct, array_like=True):
     subscription_id: int | None
     topic: str
     label: str
+    template_id: int | None
+    template_values: str
     reached: str | None
 
 
@@ -154,7 +158,12 @@ def claim(tx: Connection, connector: str, node: str, limit: int, now: float) -> 
                 events.append((one.id, now, one.attempt, state, reason, node))
     _TAKE.run(tx, sorted(changes, key=lambda row: row[0]))
     bulk.insert_rows(tx, msg_delivery_event, _EVENT, events)
-    return [_claimed(one, connector, attachments.get(one.message_id, ())) for one in taken]
+    numbers = {one.template_id for one in taken if one.template_id is not None}
+    wordings = {number: template_of(tx, number) for number in numbers}
+    return [
+        _claimed(one, connector, attachments.get(one.message_id, ()), wordings.get(one.template_id or 0))
+        for one in taken
+    ]
 
 
 def _verdict(one: _Due, now: float) -> tuple[str, str, float | None]:
@@ -194,7 +203,9 @@ def quiet_until(now: float, quiet_from: int, until: int, timezone: str) -> float
     return end.timestamp()
 
 
-def _claimed(one: _Due, connector: str, attachments: Sequence[tuple[int, Attachment]]) -> Claimed:
+def _claimed(
+    one: _Due, connector: str, attachments: Sequence[tuple[int, Attachment]], template: Template | None
+) -> Claimed:
     return Claimed(
         id=one.id,
         attempt=one.attempt + 1,
@@ -225,6 +236,8 @@ def _claimed(one: _Due, connector: str, attachments: Sequence[tuple[int, Attachm
         subscription_id=one.subscription_id,
         topic=one.topic,
         label=one.label,
+        template=template,
+        values=msgspec.json.decode(one.template_values) if template is not None else {},
         reached=tuple(msgspec.json.decode(one.reached, type=list[str])) if one.reached else (),
     )
 

@@ -153,6 +153,8 @@ msg_log = Table(
     _text("robot"),
     _flag("automatic"),
     _text("cause"),
+    Column("template_id", Big),  # the wording it was written from, and what filled it
+    _text("template_values"),
     _text("trust"),
     _text("doubt"),
     _text("checks"),
@@ -599,6 +601,7 @@ template = Table(
     _text("subject"),
     _text("text"),
     _text("html"),
+    _flag("removed"),
     _time("changed_at"),
     UniqueConstraint("name", "version"),
 )

@@ -21,6 +21,7 @@ from msgserver.store.fanout import LIFETIME, count, serving
 from msgserver.store.groups import place
 from msgserver.store.recording import snippet, take_turn, ticket_uid, write_attachments
 from msgserver.store.schema import msg_log, msg_tag, ticket
+from msgserver.store.templates import worded
 
 _MOST_NAMED = 50  # recipients named in the log's row; all of them have their deliveries
 
@@ -65,6 +66,7 @@ def write_draft(tx: Connection, actor: Viewer, draft: Draft, lanes: dict[str, st
     ).one_or_none()
     if written is not None:
         return Recorded(written.id, written.ticket_id, written.number)
+    draft = worded(tx, draft)
     if not (draft.text.strip() or draft.html.strip() or draft.attachments):
         raise Refused("nothing is written: an empty message is not sent")
     where = _where(tx, actor, draft)
@@ -181,6 +183,8 @@ def _write_message(
         "number": where.messages + 1,
         "in_reply_to": question.wire_message_id if question is not None else "",
         "automatic": draft.automatic,
+        "template_id": draft.template,
+        "template_values": msgspec.json.encode(draft.values).decode() if draft.template is not None else "",
         "cause": bulk.clean(draft.cause),
     }
     found = index("", actor.name if actor.user_id else "", addresses, subject, body)

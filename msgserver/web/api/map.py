@@ -6,7 +6,7 @@ from typing import Any
 
 from msgserver.routing.imports import LARGEST
 from msgserver.routing.may import Act
-from msgserver.web.api import desk, groups, messages, openapi, people, people_files, records, rules, tickets
+from msgserver.web.api import desk, groups, messages, openapi, people, people_files, records, rules, templates, tickets
 from msgserver.web.api import people_shapes as of_people
 from msgserver.web.api import record_shapes as of_records
 from msgserver.web.api import record_taken as for_records
@@ -138,6 +138,12 @@ API = (
     _post("/rules/{rule}/undo", rules.undo, Act.RULES, None, ruled.RuleShape, 200),
     _post("/rules/{rule}/restore", rules.restore, Act.RULES, ruled.RuleVersion, ruled.RuleShape, 200),
     _list("/parsers", rules.parsers, Act.RULES, ruled.ParserShape),
+    _list("/templates", templates.listing, Act.SEE, gives.TemplateShape),
+    _post("/templates", templates.add, Act.RULES, takes.NewTemplate, gives.TemplateShape),
+    _get("/templates/{template}", templates.show, Act.SEE, gives.TemplateShape),
+    _change("PUT", "/templates/{template}", templates.put, Act.RULES, takes.NewTemplate, gives.TemplateShape, True),
+    _delete("/templates/{template}", templates.remove, Act.RULES),
+    _post("/templates/{template}/preview", templates.preview, Act.SEE, takes.Values, gives.FilledShape, 200),
     _list("/connectors", desk.list_connectors, Act.SEE, gives.ConnectorShape),
     _get("/connectors/{name:word}", desk.connector, Act.SEE, gives.ConnectorShape),
     _change(

@@ -70,6 +70,8 @@ async def send(ask: Ask) -> Answer:
             html=new.html,
             connector=new.connector,
             priority=level(new.priority),
+            template=new.template,
+            values=new.values,
         ),
     )
     return give(await _one(ask, recorded.message_id), 201, place=f"/api/v1/messages/{recorded.message_id}")
@@ -91,6 +93,8 @@ async def reply(ask: Ask) -> Answer:
             text=new.text,
             html=new.html,
             connector=new.connector,
+            template=new.template,
+            values=new.values,
         ),
     )
     return give(await _one(ask, recorded.message_id), 201, place=f"/api/v1/messages/{recorded.message_id}")

@@ -93,6 +93,27 @@ class MessageShape(Struct, frozen=True):
     checks: str  # what SPF, DKIM and DMARC found (RFC 8601)
 
 
+class TemplateShape(Struct, frozen=True):
+    """One wording of a template; its ETag is its version. ``asks`` names the values it wants."""
+
+    id: int
+    name: str
+    version: int
+    subject: str
+    text: str
+    html: str
+    changed_at: float
+    asks: tuple[str, ...]
+
+
+class FilledShape(Struct, frozen=True):
+    """What a template says with values."""
+
+    subject: str
+    text: str
+    html: str
+
+
 class PersonShape(Struct, frozen=True):
     """A colleague."""
 

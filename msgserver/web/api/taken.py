@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 Words = Annotated[str, Meta(min_length=1, max_length=100_000)]
+Text = Annotated[str, Meta(max_length=100_000)]
 Short = Annotated[str, Meta(max_length=300)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Uri = Annotated[str, Meta(min_length=3, max_length=400, description="mailto:..., sms:+..., xmpp:...")]
@@ -22,20 +23,24 @@ class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
     """A new message to anybody."""
 
     to: Annotated[list[Uri], Meta(min_length=1, max_length=100)]
-    text: Words
+    text: Text = ""
     subject: Short = ""
     html: Annotated[str, Meta(max_length=500_000)] = ""
     connector: Annotated[str, Meta(max_length=40)] = ""
     priority: Level = "normal"
+    template: Id | None = None  # its words instead of text and html
+    values: dict[str, Any] = {}  # that fill it
 
 
 class NewReply(Struct, frozen=True, forbid_unknown_fields=True):
     """An answer; without ``to`` it goes the way the question came."""
 
-    text: Words
+    text: Text = ""
     html: Annotated[str, Meta(max_length=500_000)] = ""
     connector: Annotated[str, Meta(max_length=40)] = ""
     to: Annotated[list[Uri], Meta(max_length=100)] = []
+    template: Id | None = None
+    values: dict[str, Any] = {}
 
 
 class NewTag(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +56,21 @@ class TicketChange(Struct, frozen=True, forbid_unknown_fields=True):
     priority: Level | UnsetType = UNSET
     actioned: bool | UnsetType = UNSET
     subject: Short | UnsetType = UNSET
+
+
+class NewTemplate(Struct, frozen=True, forbid_unknown_fields=True):
+    """A text with holes, ``{{ name }}``; ``to.name`` and ``to.address`` are there by themselves."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    text: Annotated[str, Meta(max_length=200_000)] = ""
+    subject: Annotated[str, Meta(max_length=1_000)] = ""
+    html: Annotated[str, Meta(max_length=200_000)] = ""
+
+
+class Values(Struct, frozen=True, forbid_unknown_fields=True):
+    """What fills a template."""
+
+    values: dict[str, Any] = {}
 
 
 class Merge(Struct, frozen=True, forbid_unknown_fields=True):
