@@ -65,12 +65,13 @@ alias_maps = {aliases}
 class Postfix:
     """``with Postfix() as postfix: postfix.port``; needs root, as Postfix does."""
 
-    def __init__(self, relay_port: int | None = None, aliases: str = "") -> None:
+    def __init__(self, relay_port: int | None = None, aliases: str = "", extra: str = "") -> None:
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="postfix-"))
         self.port = free_port()
         self._config = self.root / "etc"
         self._relay_port = relay_port
         self._aliases = aliases
+        self._extra = extra  # further lines of main.cf
 
     def __enter__(self) -> Postfix:
         user = pwd.getpwnam("postfix")
@@ -87,7 +88,9 @@ class Postfix:
             (self._config / "aliases").write_text(self._aliases)
             transport = f"local_transport = local:\ndefault_transport = smtp:[127.0.0.1]:{self._relay_port}"
             aliases = f"texthash:{self._config}/aliases"
-        (self._config / "main.cf").write_text(_MAIN.format(root=self.root, transport=transport, aliases=aliases))
+        (self._config / "main.cf").write_text(
+            _MAIN.format(root=self.root, transport=transport, aliases=aliases) + self._extra
+        )
         (self._config / "master.cf").write_text(_MASTER.format(listen=f"127.0.0.1:{self.port}"))
         self._postfix("start")
         for _ in range(200):

@@ -73,3 +73,19 @@ def test_the_hash_is_of_the_words():
     again = envelope_of(claimed(attempt=5), MAIL, SIGNER, "Relief desk")
     other = envelope_of(claimed(body="Other"), MAIL, SIGNER, "Relief desk")
     assert text_hash(one) == text_hash(again) != text_hash(other)
+
+
+def test_files_carry_links_that_are_the_same_at_every_attempt():
+    first = envelope_of(claimed(attachment_ids=(7,)), MAIL, SIGNER, "Relief desk", "https://hub.example")
+    again = envelope_of(claimed(attachment_ids=(7,), attempt=2), MAIL, SIGNER, "Relief desk", "https://hub.example")
+    link = first.attachments[0].link
+    assert link == again.attachments[0].link
+    assert link.startswith("https://hub.example/files/")
+    assert SIGNER.filed(link.rpartition("/")[2], 10.0) == 7
+    assert SIGNER.filed(link.rpartition("/")[2], 31 * 86_400.0) is None
+    assert envelope_of(claimed(attachment_ids=(7,)), MAIL, SIGNER, "Relief desk").attachments[0].link == ""
+
+
+def test_styles_are_written_into_the_elements():
+    html = envelope_of(claimed(html="<style>p{color:red}</style><p>x</p>"), MAIL, SIGNER, "Relief desk").html
+    assert 'style="color: red;"' in html
