@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from email.utils import formatdate
+from functools import lru_cache
 from hashlib import blake2b
 
 from msgserver.formats.mailwords import base64_lines, display_name, encoded_body, file_name, one_line, unstructured
@@ -124,7 +125,7 @@ def _list_headers(mailing: Mailing, sender_address: str, domain: str, plus: bool
     lines = [f"List-Id: {name}{chr(13) + chr(10) + ' ' if name else ''}{identity}\r\n", "Precedence: list\r\n"]
     if ways:
         lines.append("List-Unsubscribe: " + ",\r\n ".join(ways) + "\r\n")
-    if ways and mailing.link.startswith("https:"):
+    if ways and ways[0].startswith("<https:"):
         lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")
     return lines
 
@@ -174,6 +175,7 @@ def _extra_headers(headers: Sequence[tuple[str, str]]) -> tuple[list[str], set[s
 # -- bodies: each is the bytes of Content-* headers, an empty line, and content that ends with CR LF
 
 
+@lru_cache(32)  # what goes to many is encoded once
 def _text_part(text: str, kind: str) -> bytes:
     encoding, content = encoded_body(text)
     charset = "us-ascii" if text.isascii() else "utf-8"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]+")
@@ -57,6 +58,7 @@ def unstructured(words: str, used: int, longest_word: int = 60) -> str:
     return "\r\n ".join([*lines, line])
 
 
+@lru_cache(256)
 def display_name(words: str, used: int) -> str:
     """A phrase before an address: as it is, quoted, or encoded (RFC 5322 section 3.4, RFC 2047 section 5)."""
     words = one_line(words).strip()[:200].strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from html import escape
 from unicodedata import category
 
@@ -79,6 +80,7 @@ def as_text(words: Words, limit: int | None = None) -> Rendered:
     return Rendered("", f"{head} {subject}\n\n{fresh}".strip() if subject else f"{head} {fresh}".strip())
 
 
+@lru_cache(32)  # the same message goes to many
 def as_mail(words: Words) -> Rendered:
     """As mail: the ticket's number in the subject and in the footer, so that the thread survives any mail program."""
     footer = _footer(words)

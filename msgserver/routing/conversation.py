@@ -13,6 +13,7 @@ import os
 import re
 from base64 import b32encode
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from msgserver.message import Address, Arrival
@@ -38,6 +39,7 @@ class Tokens:
         if len(key) < 16:
             raise ValueError("the key of the tokens must have at least 16 bytes")
         self._key = key
+        self.sign = lru_cache(1024)(self._sign)  # one ticket's message may go to thousands
 
     @classmethod
     def kept_in(cls, directory: Path) -> Tokens:
@@ -64,7 +66,7 @@ class Tokens:
             fresh.unlink()
         return cls(path.read_bytes())
 
-    def sign(self, ticket_id: int) -> str:
+    def _sign(self, ticket_id: int) -> str:
         """The token of a ticket."""
         number = str(ticket_id)
         digest = hmac.digest(self._key, b"ticket " + number.encode(), hashlib.sha256)

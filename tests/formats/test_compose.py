@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from msgserver.formats.compose import compose_mail
 from msgserver.formats.mailwords import one_line
-from msgserver.message import Address, Attachment, Envelope, Thread
+from msgserver.message import Address, Attachment, Envelope, Mailing, Thread
 
 ANA = Address("mailto", "ana@example.org")
 
@@ -192,6 +192,41 @@ def test_a_boundary_in_the_text_is_not_used():
 
 
 words = st.text(max_size=300)
+
+
+@settings(deadline=None)
+@given(words, words, words)
+def test_lists_bring_no_header_of_their_own(name, label, link):
+    """T7: whatever a subscription is called."""
+    mailing = Mailing(name=name, label=label, token="u7.5.abcdefghijklmnop", link=link)
+    mail = composed(mailing=mailing, copy=True, automatic=True)
+    message = read(mail)
+    assert message.keys()[5:] == [
+        "Auto-Submitted", "X-Auto-Response-Suppress", "List-Id", "Precedence", "List-Unsubscribe",
+        *(["List-Unsubscribe-Post"] if link.startswith("https:") and "<https:" in message["List-Unsubscribe"] else []),
+        "X-Msgserver-Loop", "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+    ]  # fmt: skip
+    assert "<mailto:desk+u7.5.abcdefghijklmnop@hub.example?subject=unsubscribe>" in message["List-Unsubscribe"]
+    assert message["List-Id"].endswith(".hub.example>")
+    assert mail.isascii()
+
+
+def test_a_copy_by_subscription_can_be_left_with_one_click():
+    mailing = Mailing(
+        name="Flood 12", label="incident.0b-7", token="u7.5.abcdefghijklmnop", link="https://hub.example/u"
+    )
+    message = read(composed(mailing=mailing, copy=True, automatic=True, thread=Thread(in_reply_to="q@x")))
+    assert message["List-Id"] == "Flood 12\r\n <incident.0b-7.hub.example>"
+    assert message["List-Unsubscribe"].split() == [
+        "<https://hub.example/u>,",
+        "<mailto:desk+u7.5.abcdefghijklmnop@hub.example?subject=unsubscribe>",
+    ]
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["Auto-Submitted"] == "auto-generated"  # no answer to anybody
+    bare = Mailing(name="", label="..", token="u7.5.abcdefghijklmnop", link="http://hub.example/u")
+    plain = read(composed(mailing=bare))
+    assert plain["List-Unsubscribe-Post"] is None  # RFC 8058 section 3: https only
+    assert plain["List-Id"] == "<copies.hub.example>"
 
 
 @settings(deadline=None)
