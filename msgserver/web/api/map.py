@@ -143,7 +143,7 @@ API = (
     _get("/templates/{template}", templates.show, Act.SEE, gives.TemplateShape),
     _change("PUT", "/templates/{template}", templates.put, Act.RULES, takes.NewTemplate, gives.TemplateShape, True),
     _delete("/templates/{template}", templates.remove, Act.RULES),
-    _post("/templates/{template}/preview", templates.preview, Act.SEE, takes.Values, gives.FilledShape, 200),
+    _post("/templates/{template}/preview", templates.preview, Act.SEE, takes.Values, gives.WordedShape, 200),
     _list("/connectors", desk.list_connectors, Act.SEE, gives.ConnectorShape),
     _get("/connectors/{name:word}", desk.connector, Act.SEE, gives.ConnectorShape),
     _change(

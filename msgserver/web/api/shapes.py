@@ -106,7 +106,7 @@ class TemplateShape(Struct, frozen=True):
     asks: tuple[str, ...]
 
 
-class FilledShape(Struct, frozen=True):
+class WordedShape(Struct, frozen=True):
     """What a template says with values."""
 
     subject: str

@@ -7,7 +7,7 @@ from msgserver.records import Template
 from msgserver.store import templates
 from msgserver.web.api.giving import NOTHING, edit, expected, give, give_all
 from msgserver.web.api.giving import take as taken
-from msgserver.web.api.shapes import FilledShape, TemplateShape
+from msgserver.web.api.shapes import TemplateShape, WordedShape
 from msgserver.web.api.taken import NewTemplate, Values
 from msgserver.web.ask import Answer, Ask, Refusal, not_found
 
@@ -67,4 +67,4 @@ async def preview(ask: Ask) -> Answer:
         words = fill(templates.wording_of(found), {"to": templates.SOMEBODY, **values})
     except BadWording as error:
         raise Refusal(422, f"It cannot be filled: {error}.") from None
-    return give(FilledShape(words.subject, words.text, words.html))
+    return give(WordedShape(words.subject, words.text, words.html))
