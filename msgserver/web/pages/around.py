@@ -37,7 +37,7 @@ SAID = {
     "routed": _("Routed."),
     "forwarded": _("Sent on."),
     "created": _("The record is made."),
-    "merged": _("Merged: both are this one conversation now."),
+    "joined": _("Merged: both are this one conversation now."),
     "split": _("A conversation of its own now."),
     "moved": _("Moved here."),
     "retried": _("It is tried again now."),

@@ -54,7 +54,7 @@ async def act(ask: Ask) -> Answer:
             said = "moved"
             done = await ask.store.write(regroup.move, ask.viewer, ticket_id, chosen, into, ask.at)
         else:
-            said = "merged"
+            said = "joined"
             done = await ask.store.write(regroup.merge, ask.viewer, ticket_id, into, ask.at)
         if done is None:
             raise Refused(
