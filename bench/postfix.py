@@ -134,10 +134,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def smtp_source(port: int, messages: int, sessions: int, size: int = 1024, kept: bool = True) -> float:
+def smtp_source(
+    port: int, messages: int, sessions: int, size: int = 1024, kept: bool = True, subject: str = ""
+) -> float:
     """Send mails with Postfix's own generator; returns mails a second."""
     command = ["smtp-source", "-m", str(messages), "-s", str(sessions), "-l", str(size), "-f", "ana@far.example"]
-    command += ["-t", "hub@hub.example", *(["-d"] if kept else []), f"127.0.0.1:{port}"]
+    command += ["-t", "hub@hub.example", *(["-d"] if kept else []), *(["-S", subject] if subject else [])]
+    command.append(f"127.0.0.1:{port}")
     begun = time.perf_counter()
     subprocess.run(command, check=True, timeout=600)
     return messages / (time.perf_counter() - begun)

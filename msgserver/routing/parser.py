@@ -17,7 +17,6 @@ import msgspec
 from msgserver.formats.extract import codes, extract, hashtags, positions
 from msgserver.formats.search import KEYWORD
 from msgserver.formats.stems import stems
-from msgserver.formats.tokens import phrase
 from msgserver.message import Address
 from msgserver.records import Find, Holds, PlannedTag, Rule
 from msgserver.routing.decision import Decision, Growing, Match, Suggestion, Words
@@ -187,7 +186,7 @@ def _find_phrases(
 def _phrase_found(made: Phrase, place: str, text: Sequence[str], language: str) -> _Reason:
     kind = "word" if " " not in made.written else "words"
     said = f'{place}{kind} "{made.written}"'
-    if not language or phrase(made.written)[0] == tuple(text):
+    if not language or made.whole == tuple(text):
         return _Reason(said, len(made.tokens))
     return _Reason(f'{said} (as "{" ".join(text)}")', len(made.tokens), STEMMED)
 

@@ -25,6 +25,7 @@ class Phrase(msgspec.Struct, frozen=True):
     tokens: tuple[str, ...]
     written: str
     open: bool  # the last token is only a beginning: a single sign of a script that is cut into pairs
+    whole: tuple[str, ...]  # the tokens with their endings
 
     def at(self, text: Sequence[str], place: int) -> bool:
         """Whether the phrase stands in a text from this token on."""
@@ -161,7 +162,7 @@ def written_phrases(place: int, written: Iterable[str], language: str = "") -> I
     for words in written:
         split, beginning = phrase(words)
         if split:
-            yield Phrase(place, stems(split, language) if language else split, words.strip(), beginning)
+            yield Phrase(place, stems(split, language) if language else split, words.strip(), beginning, split)
 
 
 def plain_hashtag(written: str) -> str:
