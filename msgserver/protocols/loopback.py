@@ -38,7 +38,7 @@ class Loopback(Service):
 
     log = Logger()
     schemes = ("loop",)
-    limits = Limits(html=True, attachments=True, concurrency=8, deadline=10.0)
+    limits = Limits(html=True, attachments=True, concurrency=100, deadline=10.0)
 
     def __init__(self, name: str, settings: Settings, hub: IHub, reactor: Any) -> None:
         self.name: str = name
