@@ -77,6 +77,13 @@ def _redis_url(value: str) -> str | None:
     return url_mistake(value, ("redis",), "redis://127.0.0.1:6379/0")
 
 
+def _on_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _network(value: str) -> str | None:
     try:
         ipaddress.ip_network(value)
@@ -143,6 +150,11 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     url: Annotated[str, msgspec.Meta(extra={"check": _redis_url})]
     password: Secret | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a Redis that anybody on the network could speak through."""
+        if self.password is None and not _on_this_machine(urlsplit(self.url).hostname or ""):
+            raise ValueError("a Redis on another machine needs a password: set its requirepass, and name it here")
 
     def full_url(self) -> str:
         """The URL with the password in it: for the driver only, never for a log or a page."""

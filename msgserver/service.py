@@ -91,7 +91,7 @@ class HubService(Service):
         state = Path(config.hub.state)
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         signer = Tokens.kept_in(state)
-        node = config.hub.node or socket.gethostname()
+        node = config.hub.node or f"{socket.gethostname()}:{Path(config.source).stem}"
         lanes: dict[str, str] = {}  # address scheme -> the connector that sends to it
 
         self.bus = bus = Bus()
@@ -131,6 +131,7 @@ class HubService(Service):
             for scheme in connector.schemes:
                 lanes.setdefault(scheme, name)
 
+        self.bell = redis_bell(config.redis.full_url(), bus, reactor) if config.redis is not None else None
         self.pulse = Pulse(reactor, alive(reactor))
         self.house = House(
             config=config,
@@ -185,6 +186,8 @@ class HubService(Service):
         await self.outbox.recover()
         await self.statuses.start()
         await self.upkeep.start()
+        if self.bell is not None:
+            self.bell.startService()
         self.workers.startService()
         self.plugins.startService()
         self.reader.start()
@@ -219,6 +222,8 @@ class HubService(Service):
             self._starting.cancel()
         self.pulse.stop()
         self.upkeep.stop()
+        if self.bell is not None and self.bell.running:
+            await step("the bell", self.bell.stopService, reactor)
         await step("the lanes", self.outbox.stopService, reactor)
         for connector in self.connectors.values():
             await step(f"connector {connector.name}", connector.stopService, reactor)
@@ -262,6 +267,14 @@ def make_examiner(config: Config, loaded: dict[str, LoadedConnector], workers: W
     dns = system_lookups(reactor, trust.dns) if trust.check else None
     borders = {name: getattr(found.settings, "border", "") for name, found in loaded.items()}
     return Examiner(workers, dns, borders, reactor, trust.within)
+
+
+def redis_bell(url: str, bus: Bus, reactor: Any) -> IService:
+    """What joins this process's bus to those of the others."""
+    from msgserver.routing.redis_bell import RedisBell  # noqa: PLC0415 - one process alone need not load it
+
+    bell: IService = RedisBell(url, bus, reactor)
+    return bell
 
 
 def web_service(house: House) -> IService:

@@ -21,6 +21,7 @@ _CONFIG = """
 [hub]
 name = "Test desk"
 state = "{directory}/state"
+{hub}
 [store]
 url = "{store}"
 [web]
@@ -58,6 +59,7 @@ class HubProcess:
         extra: str = "",
         connectors: str | None = None,
         env: Mapping[str, str] | None = None,
+        hub: str = "",
     ) -> None:
         self.directory = directory
         self.web_port, self.smtp_port = free_port(), free_port()
@@ -72,6 +74,7 @@ class HubProcess:
         self.config.write_text(
             _CONFIG.format(
                 directory=directory,
+                hub=hub,
                 store=store or f"sqlite:///{directory}/state/msgserver.db",
                 web=self.web_port,
                 connectors=tables.replace("{smtp}", str(self.smtp_port)).replace("{relay}", str(self.relay_port)),
