@@ -51,7 +51,7 @@ def put_status(
     now: float,
     schemes: Sequence[str] = (),
     gauges: Mapping[str, float | str] | None = None,
-) -> ConnectorRow:
+) -> None:
     """Write how a connector is; ``since`` moves only when its ability or its words change, a pause stays."""
     before = tx.execute(select(connector_status).where(connector_status.c.name == name)).one_or_none()
     same = before is not None and bool(before.able) == able and before.words == words
@@ -66,7 +66,6 @@ def put_status(
         "gauges": msgspec.json.encode(dict(gauges or {})).decode(),
     }
     put(tx, connector_status, {"name": name}, row)
-    return rows(tx, name)[0]
 
 
 def note_traffic(tx: Connection, name: str, *, last_in: float | None = None, last_out: float | None = None) -> None:

@@ -88,7 +88,8 @@ def test_what_connectors_remember(tx):
 
 def test_status_since_when(tx):
     def put(able, words, now):
-        return connectors.put_status(tx, "modem1", "gsm", "node a", able, words, now, ["sms"], {"signal": -70.0})
+        connectors.put_status(tx, "modem1", "gsm", "node a", able, words, now, ["sms"], {"signal": -70.0})
+        return connectors.connector(tx, "modem1")
 
     first = put(True, "", NOW)
     assert (first.since, first.schemes, first.gauges, first.paused) == (NOW, ("sms",), {"signal": -70.0}, False)
