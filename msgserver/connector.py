@@ -8,14 +8,14 @@ A connector is one module ``msgserver.protocols.<type>`` with exactly two public
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
 from twisted.application.service import IService
 from zope.interface import Attribute, Interface
 
-from msgserver.message import Accepted, Arrival, Envelope, Receipt, Report
+from msgserver.message import Accepted, Arrival, Envelope, Heard, Receipt, Report
 
 
 class SendFailure(Exception):
@@ -84,6 +84,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     gauges: dict[str, float | str] = {}
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """A text in somebody's hands at a station."""
+
+    envelope: Envelope
+    who: str
+    since: float
+
+
 class IHub(Interface):
     """What the house offers a connector; each connector gets its own, which knows the connector's name."""
 
@@ -102,8 +110,8 @@ class IHub(Interface):
     async def remember(key: str, value: bytes) -> None:
         """Keep a small durable state (a cursor, "the PIN was refused")."""
 
-    async def take(limit: int) -> Sequence[Envelope]:
-        """Claim up to ``limit`` envelopes (pull connectors)."""
+    async def take(limit: int, only: Sequence[str] = ()) -> Sequence[Envelope]:
+        """Claim up to ``limit`` envelopes (pull connectors), the most urgent first; ``only`` those of these refs."""
 
     async def settle(envelope: Envelope, outcome: Receipt | SendFailure) -> None:
         """Say how a taken envelope ended (pull connectors)."""
@@ -128,3 +136,29 @@ class IHTTPConnector(IConnector):
     """A connector whose far side calls us over HTTP."""
 
     resource: object = Attribute("a twisted.web IResource, mounted at /in/<name>")
+
+
+class IStation(IConnector):
+    """A pull connector whose wire is a person: the web and the API show its queue and its log to whoever works it.
+
+    ``who`` is the name of the colleague who acts; ``ref`` the envelope's. All raise TemporaryFailure where nothing
+    could be written down.
+    """
+
+    nets: Sequence[str] = Attribute("names of channels, nets or lines, offered where something heard is logged")
+    taken: Mapping[str, Taken] = Attribute("what is in somebody's hands now, by ref")
+
+    async def take(who: str, ref: str) -> Envelope | None:
+        """Take a text out of the queue to pass it on; None: it is not there any more."""
+
+    async def delivered(who: str, ref: str, read_back_by: str) -> None:
+        """It was passed on; also of one that is unknown by now."""
+
+    async def failed(who: str, ref: str, why: str) -> None:
+        """It will not be passed on; also of one that is unknown by now."""
+
+    async def put_back(who: str, ref: str) -> None:
+        """Back into the queue, for somebody else; of what is taken no more, nothing."""
+
+    async def heard(who: str, heard: Heard) -> Accepted:
+        """Log what was heard; raises ValueError where a name in it cannot be an address."""

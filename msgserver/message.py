@@ -12,6 +12,7 @@ import msgspec
 
 _PHONE_PUNCTUATION = re.compile(r"[\s().\-/\u00a0\u2010-\u2015]+")
 _PHONE = re.compile(r"^\+?[0-9*#]{2,20}$")
+_SPOKEN = ("radio", "runner")  # names that people say
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]")
 
 
@@ -19,6 +20,7 @@ class Address(msgspec.Struct, frozen=True, order=True):
     """Where somebody can be reached: a URI of scheme and value, folded so that equal addresses compare equal.
 
     ``sms:+15551234`` (RFC 5724), ``mailto:ana@example.org`` (RFC 6068), ``xmpp:ana@example.org`` (RFC 5122, bare),
+    ``tel:+15551234`` (RFC 3966, spoken to), ``radio:bravo-2`` and ``runner:shelter-3`` (call signs and places),
     ``loop:anything`` (the loopbacks). Build one with :meth:`of` or :meth:`parse`, which fold; the bare constructor
     takes its words as they are.
     """
@@ -35,7 +37,7 @@ class Address(msgspec.Struct, frozen=True, order=True):
         """
         scheme = scheme.lower()
         value = value.strip()
-        if scheme == "sms":
+        if scheme in ("sms", "tel"):
             bare = _PHONE_PUNCTUATION.sub("", value)
             # An alphanumeric sender ("BANK") is an address too: it can be blocked and searched, not answered.
             value = bare if _PHONE.match(bare) else value
@@ -45,7 +47,9 @@ class Address(msgspec.Struct, frozen=True, order=True):
             value = value.lower()
         elif scheme == "xmpp":
             value = value.partition("/")[0].lower()
-        if not value or len(value) > 320 or (_CONTROL.search(value) if scheme != "sms" else "\n" in value):
+        elif scheme in _SPOKEN:
+            value = "-".join(value.split()).casefold()
+        if not value or len(value) > 320 or (_CONTROL.search(value) if scheme not in ("sms", "tel") else "\n" in value):
             raise ValueError(f"not an address: {scheme}:{value[:80]!r}")
         return cls(scheme, value)
 
@@ -113,6 +117,18 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     cursor: tuple[str, bytes] | None = None
 
 
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person logs at a station that people work; ``name`` is the form's own, so that twice is once."""
+
+    name: str
+    sender: str  # as they called themselves
+    text: str
+    scheme: str = ""  # of the sender's address; empty: the station's first
+    to: str = ""  # whom they called; empty: the station
+    net: str = ""  # the channel, net or line
+    at: float | None = None
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """It is ours now: the wire may be acknowledged."""
 
@@ -162,11 +178,16 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The wire took it. ``final``: no later report will come, this is the last that is known."""
+    """The wire took it.
+
+    ``final``: no later report will come, this is the last that is known. ``delivered``: it has reached whom it was for,
+    which is known at once (read back over the radio).
+    """
 
     wire_ids: tuple[str, ...] = ()  # one a part
     final: bool = False
     words: str = ""  # the far side's own answer
+    delivered: bool = False
 
 
 class ReportState(StrEnum):

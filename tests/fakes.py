@@ -72,7 +72,12 @@ class FakeHub:
     async def remember(self, key: str, value: bytes) -> None:
         self.memory[key] = value
 
-    async def take(self, limit: int) -> Sequence[Envelope]:
+    async def take(self, limit: int, only: Sequence[str] = ()) -> Sequence[Envelope]:
+        if only:
+            named = [envelope for envelope in self.outgoing if envelope.ref in only][:limit]
+            for envelope in named:
+                self.outgoing.remove(envelope)
+            return named
         return [self.outgoing.popleft() for _ in range(min(limit, len(self.outgoing)))]
 
     async def settle(self, envelope: Envelope, outcome: Receipt | SendFailure) -> None:

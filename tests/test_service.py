@@ -16,7 +16,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 import msgserver.protocols
-from msgserver.message import Address, Receipt
+from msgserver.message import Address, Heard, Receipt
 from msgserver.records import HUB, Draft, EntityKind, Rule
 from msgserver.routing import lane
 from msgserver.service import HubService, Options, makeService
@@ -120,6 +120,41 @@ async def test_a_subscriber_gets_a_copy_by_another_connector(houses: Houses):
     assert "The water rises" in envelope.text
     await connector(hub, "radio").done(envelope, Receipt(wire_ids=("r1",)))
     await until(lambda: rows(hub, "SELECT id FROM msg_delivery_status WHERE state = 'sent'"))
+
+
+@async_test
+async def test_a_station_passes_on_what_waits_and_the_answer_it_hears_joins_the_conversation(houses: Houses):
+    hub = await houses.start('[connector.radio]\ntype = "manual"\nnets = ["VHF 3"]\n')
+    radio = connector(hub, "radio")
+    recorded = await hub.desk.write(HUB, Draft(uid="u1", to=(Address.parse("radio:Bravo 2"),), text="Is there water?"))
+    found = (
+        "SELECT 'd' || d.id || '.' || substr(m.uid, -12) FROM msg_delivery_status d JOIN msg_log m ON m.id = message_id"
+    )
+    ((ref,),) = await rows(hub, found)
+    envelope = await radio.take("ana", ref)
+    assert envelope.text.startswith("Is there water?")
+    assert await radio.take("ben", ref) is None
+    await radio.delivered("ana", ref, "Bravo 2")
+    assert await rows(hub, "SELECT state, reason FROM msg_delivery_status") == [
+        ("delivered", "read back by Bravo 2 (said ana)")
+    ]
+    for _ in range(2):
+        await radio.heard("ana", Heard(name="form 1", sender="BRAVO 2", text="None since noon", net="VHF 3"))
+    await until(lambda: rows(hub, "SELECT id FROM msg_log WHERE direction = 'in'"))
+    assert await rows(hub, "SELECT ticket_id, number, sender, sender_name FROM msg_log WHERE direction = 'in'") == [
+        (recorded.ticket_id, 2, "radio:bravo-2", "BRAVO 2")
+    ]
+    # The house is stopped with a text in somebody's hands: nobody knows, and a person says it later.
+    await hub.desk.write(
+        HUB, Draft(uid="00000000-0000-4000-8000-000000000002", ticket_id=recorded.ticket_id, text="A lorry comes.")
+    )
+    ((ref,),) = await rows(hub, found + " WHERE d.state = 'pending'")
+    assert await radio.take("ana", ref)
+    await houses.stop()
+    hub = await houses.start('[connector.radio]\ntype = "manual"\n')
+    await until(lambda: rows(hub, "SELECT id FROM msg_delivery_status WHERE state = 'unknown'"))
+    await connector(hub, "radio").delivered("ana", ref, "Bravo 2")
+    assert await rows(hub, "SELECT DISTINCT state FROM msg_delivery_status") == [("delivered",)]
 
 
 @async_test

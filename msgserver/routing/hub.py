@@ -54,9 +54,9 @@ class Hub:
         except StoreError as error:
             raise TemporaryFailure(f"this cannot be remembered just now: {error}", 30.0) from error
 
-    async def take(self, limit: int) -> Sequence[Envelope]:
+    async def take(self, limit: int, only: Sequence[str] = ()) -> Sequence[Envelope]:
         """See IHub."""
-        return await self._pull_lane().take(limit)
+        return await self._pull_lane().take(limit, only)
 
     async def settle(self, envelope: Envelope, outcome: Receipt | SendFailure) -> None:
         """See IHub."""

@@ -33,6 +33,7 @@ class Act(StrEnum):
     RULES = "rules"
     CONNECTORS = "connectors"  # status, pause, test
     DELIVERIES = "deliveries"  # retry, cancel
+    RELAY = "relay"  # work a station: pass on by voice or hand, log what was heard
     RAW = "raw"  # bytes as they arrived
     USERS = "users"
     TOKENS = "tokens"  # one's own
@@ -45,9 +46,9 @@ _DESK = frozenset({Act.REPLY, Act.TAG, Act.ROUTE, Act.ASSIGN, Act.TICKET, Act.NO
 
 ROLES: dict[Role, frozenset[Act]] = {
     Role.READER: _ANYBODY,
-    Role.RESPONDER: _ANYBODY | _DESK | {Act.WRITE, Act.PEOPLE},
+    Role.RESPONDER: _ANYBODY | _DESK | {Act.WRITE, Act.PEOPLE, Act.RELAY},
     Role.ALERT_SENDER: _ANYBODY | {Act.ALERT, Act.WRITE, Act.PEOPLE, Act.SUBSCRIBE_OTHERS},
-    Role.OPERATOR: _ANYBODY | {Act.CONNECTORS, Act.DELIVERIES, Act.RULES, Act.RAW, Act.AUDIT},
+    Role.OPERATOR: _ANYBODY | {Act.CONNECTORS, Act.DELIVERIES, Act.RELAY, Act.RULES, Act.RAW, Act.AUDIT},
     Role.ADMINISTRATOR: frozenset(Act),
 }
 
@@ -61,6 +62,7 @@ _EVERYWHERE = frozenset(
         Act.OVERRIDE_STOP,
         Act.RULES,
         Act.CONNECTORS,
+        Act.RELAY,
         Act.USERS,
         Act.AUDIT,
         Act.SETTINGS,

@@ -28,7 +28,8 @@ def settlement(
         delivery_id=claimed.id, attempt=claimed.attempt, state=DeliveryState.PENDING, text_hash=hashed, at=now
     )
     if isinstance(outcome, Receipt):
-        return change(ended, state=DeliveryState.SENT, wire_ids=outcome.wire_ids, reason=outcome.words[:_LONGEST])
+        state = DeliveryState.DELIVERED if outcome.delivered else DeliveryState.SENT
+        return change(ended, state=state, wire_ids=outcome.wire_ids, reason=outcome.words[:_LONGEST])
     reason = (str(outcome) or type(outcome).__name__)[:_LONGEST]
     scheme = claimed.address.partition(":")[0]
     if isinstance(outcome, NotConnected):

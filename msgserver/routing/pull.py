@@ -14,7 +14,7 @@ from msgserver.message import Envelope, Receipt
 from msgserver.records import Claimed
 from msgserver.routing.bus import Bus
 from msgserver.routing.outcomes import settlement
-from msgserver.routing.render import text_hash
+from msgserver.routing.render import delivery_of, text_hash
 from msgserver.store import deliveries
 from msgserver.store.door import Store, StoreError
 
@@ -69,8 +69,8 @@ class PullLane(Service):
     def changed(self) -> None:
         """The connector's status is another one: nothing to do before it asks."""
 
-    async def take(self, limit: int) -> Sequence[Envelope]:
-        """Claim up to ``limit``, rendered.
+    async def take(self, limit: int, only: Sequence[str] = ()) -> Sequence[Envelope]:
+        """Claim up to ``limit``, rendered; with ``only`` none but these, if they are due.
 
         Raises:
             TemporaryFailure: the store does not answer.
@@ -78,8 +78,9 @@ class PullLane(Service):
         if not self.running or self.paused or limit < 1:
             return []
         now = self._reactor.seconds()
+        wanted = [number for number in map(delivery_of, only) if number is not None] if only else None
         try:
-            claims = await self._store.write(deliveries.claim, self.connector.name, self._node, limit, now)
+            claims = await self._store.write(deliveries.claim, self.connector.name, self._node, limit, now, wanted)
         except StoreError as error:
             raise TemporaryFailure(f"nothing can be taken just now: {error}", 30.0) from error
         taken = []

@@ -25,11 +25,10 @@ from msgserver.store.templates import template_of
 _LOST = "the file of an attachment is missing: “msgserver fsck” names it; bring it back from a backup, then send again"
 LEASE = 300.0  # seconds; a claim older than that was lost, whatever its node says
 
-_DUE = bulk.Statement(
-    """
+_DUE_SQL = """
     WITH due AS MATERIALIZED (
       SELECT id FROM msg_delivery_status
-      WHERE connector = :connector AND state = 'pending' AND next_attempt <= :now
+      WHERE connector = :connector AND state = 'pending' AND next_attempt <= :now {named}
         AND NOT EXISTS (SELECT 1 FROM connector_status s WHERE s.name = :connector AND s.paused)
       ORDER BY priority DESC, next_attempt, id LIMIT :limit {skip_locked}
     )
@@ -73,6 +72,21 @@ _DUE = bulk.Statement(
     " sender sender_name source author automatic received_at refs attached stopped quiet_from quiet_until timezone"
     " entity_id subscription_id topic label template_id template_values reached",
     skip_locked=("", "FOR UPDATE SKIP LOCKED"),
+    """
+_DUE_OUT = (
+    "id attempt address to_name priority expires why message_id uid ticket_id number direction subject body html"
+    " sender sender_name source author automatic received_at refs attached stopped quiet_from quiet_until timezone"
+)
+_SKIP = ("", "FOR UPDATE SKIP LOCKED")
+_DUE = bulk.Statement(_DUE_SQL, out=_DUE_OUT, skip_locked=_SKIP, named=("", ""))
+_DUE_NAMED = bulk.Statement(
+    _DUE_SQL,
+    out=_DUE_OUT,
+    skip_locked=_SKIP,
+    named=(
+        "AND id IN (SELECT value FROM json_each(:named))",
+        "AND id IN (SELECT value::bigint FROM json_array_elements_text(:named ::json))",
+    ),
 )
 
 
@@ -130,14 +144,20 @@ _EVENT = ("delivery_id", "at", "attempt", "state", "words", "node")
 
 
 @place("C3")
-def claim(tx: Connection, connector: str, node: str, limit: int, now: float) -> list[Claimed]:
-    """Claim up to ``limit`` of what is due for a connector, most urgent and longest due first.
+def claim(
+    tx: Connection, connector: str, node: str, limit: int, now: float, only: Sequence[int] | None = None
+) -> list[Claimed]:
+    """Claim up to ``limit`` of what is due for a connector, most urgent and longest due first; ``only`` these, if any.
 
     A paused connector has nothing due. ``Claimed.author`` is empty where nobody of ours wrote it.
     """
     if limit <= 0:
         return []
-    due = [_Due(*row) for row in _DUE.fetch(tx, connector=connector, now=now, limit=limit)]
+    if only is None:
+        rows = _DUE.fetch(tx, connector=connector, now=now, limit=limit)
+    else:
+        rows = _DUE_NAMED.fetch(tx, connector=connector, now=now, limit=limit, named=bulk.encode(list(only)))
+    due = [_Due(*row) for row in rows]
     if not due:
         return []
     verdicts = [_verdict(one, now) for one in due]

@@ -19,6 +19,7 @@ CHANNELS = {
     "x": "X",
     "tel": "Phone",
     "radio": "Radio",
+    "runner": "Runner",
     "loop": "Loopback",
 }
 PRIORITIES = {
@@ -39,7 +40,7 @@ def channel(address: str) -> str:
 def spoken_address(address: str) -> str:
     """An address without its scheme; a phone number with the gaps people expect."""
     scheme, _colon, value = address.partition(":")
-    if scheme == "sms" and value.startswith("+"):
+    if scheme in ("sms", "tel") and value.startswith("+"):
         try:
             number = phonenumbers.parse(value)
         except phonenumbers.NumberParseException:
@@ -114,7 +115,7 @@ def delivery(row: Delivery, now: float) -> str:
         case DeliveryState.SENT:
             return _("sent")
         case DeliveryState.DELIVERED:
-            return _("delivered")
+            return _("delivered") + reason
         case DeliveryState.FAILED:
             return _("not delivered") + reason
         case DeliveryState.EXPIRED:
@@ -124,6 +125,17 @@ def delivery(row: Delivery, now: float) -> str:
         case DeliveryState.SUPPRESSED:
             return _("not sent: this address said STOP")
 
+
+# What became of a delivery that has ended, in a list.
+ENDED = {
+    DeliveryState.SENT: _("sent"),
+    DeliveryState.DELIVERED: _("delivered"),
+    DeliveryState.FAILED: _("not delivered"),
+    DeliveryState.EXPIRED: _("expired"),
+    DeliveryState.CANCELLED: _("cancelled"),
+    DeliveryState.SUPPRESSED: _("not sent"),
+    DeliveryState.HELD: _("held"),
+}
 
 # Shown in amber (needs a look) or red (did not arrive); the rest is soft ink.
 TROUBLED = frozenset({DeliveryState.UNKNOWN, DeliveryState.HELD})

@@ -18,6 +18,7 @@ EVERY = {R, D, A, O, Role.ADMINISTRATOR}
 DESK = {D, Role.ADMINISTRATOR}
 OPERATORS = {O, Role.ADMINISTRATOR}
 PEOPLE = {D, A, Role.ADMINISTRATOR}
+RELAY = {D, O, Role.ADMINISTRATOR}
 RAW = {D, O, Role.ADMINISTRATOR}
 STRANGERS = {*EVERY, None}
 
@@ -69,6 +70,12 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "GET /channels": EVERY,
     "POST /channels/{name:word}/pause": OPERATORS,
     "POST /channels/{name:word}/resume": OPERATORS,
+    "GET /stations/{name:word}": RELAY,
+    "POST /stations/{name:word}/take": RELAY,
+    "POST /stations/{name:word}/delivered": RELAY,
+    "POST /stations/{name:word}/failed": RELAY,
+    "POST /stations/{name:word}/back": RELAY,
+    "POST /stations/{name:word}/heard": RELAY,
     "GET /people": EVERY,
     "POST /people": PEOPLE,
     "GET /people/likely-duplicates": PEOPLE,
@@ -227,6 +234,12 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "GET /api/v1/connectors": EVERY,
     "GET /api/v1/connectors/{name:word}": EVERY,
     "PATCH /api/v1/connectors/{name:word}": OPERATORS,
+    "GET /api/v1/connectors/{name:word}/queue": RELAY,
+    "POST /api/v1/connectors/{name:word}/queue/{delivery}/take": RELAY,
+    "POST /api/v1/connectors/{name:word}/queue/{delivery}/delivered": RELAY,
+    "POST /api/v1/connectors/{name:word}/queue/{delivery}/failed": RELAY,
+    "POST /api/v1/connectors/{name:word}/queue/{delivery}/back": RELAY,
+    "POST /api/v1/connectors/{name:word}/heard": RELAY,
     "GET /api/v1/users": {Role.ADMINISTRATOR},
     "GET /api/v1/users/me": EVERY,
     "GET /api/v1/tokens": EVERY,

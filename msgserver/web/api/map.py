@@ -6,7 +6,7 @@ from typing import Any
 
 from msgserver.routing.imports import LARGEST
 from msgserver.routing.may import Act
-from msgserver.web.api import desk, groups, messages, openapi, people, people_files, records, rules, templates, tickets
+from msgserver.web.api import desk, groups, messages, openapi, people, people_files, records, rules, templates, station, tickets
 from msgserver.web.api import people_shapes as of_people
 from msgserver.web.api import record_shapes as of_records
 from msgserver.web.api import record_taken as for_records
@@ -16,6 +16,7 @@ from msgserver.web.api import taken as takes
 from msgserver.web.api.giving import once
 from msgserver.web.routes import Open, Row
 
+QUEUED = "/connectors/{name:word}/queue/{delivery}"
 PAGED = ("after", "limit")
 COPIES = ("entity", "resource", *PAGED)
 
@@ -150,6 +151,12 @@ API = (
         "PATCH", "/connectors/{name:word}", desk.patch_connector, Act.CONNECTORS, takes.ConnectorChange,
         gives.ConnectorShape,
     ),
+    _list("/connectors/{name:word}/queue", station.queue, Act.RELAY, gives.QueuedShape),
+    _post(f"{QUEUED}/take", station.take, Act.RELAY, None, gives.QueuedShape, 200),
+    _post(f"{QUEUED}/delivered", station.delivered, Act.RELAY, takes.ReadBack, gives.QueuedShape, 200),
+    _post(f"{QUEUED}/failed", station.failed, Act.RELAY, takes.NotPassed, gives.QueuedShape, 200),
+    _post(f"{QUEUED}/back", station.back, Act.RELAY, None, gives.QueuedShape, 200),
+    _post("/connectors/{name:word}/heard", station.heard, Act.RELAY, takes.NewHeard, None, 204),
     _list("/users", desk.list_users, Act.USERS, gives.UserShape),
     _get("/users/me", desk.me, Act.TOKENS, gives.UserShape),
     _list("/tokens", desk.list_tokens, Act.TOKENS, gives.TokenShape),

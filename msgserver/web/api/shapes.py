@@ -23,6 +23,24 @@ from msgserver.records import (
 )
 
 
+class QueuedShape(Struct, frozen=True):
+    """A text of a station's queue; once taken, ``text`` is what is read out and ``taken_by`` who does."""
+
+    delivery: int
+    state: str
+    address: str
+    to_name: str
+    priority: str
+    text: str
+    ticket: int | None
+    taken_by: str
+    reason: str
+    due_at: float | None
+    expires_at: float | None
+    created_at: float
+    changed_at: float
+
+
 class TagShape(Struct, frozen=True):
     """What a message is about, and why we think so."""
 

@@ -142,6 +142,29 @@ class ConnectorChange(Struct, frozen=True, forbid_unknown_fields=True):
     paused: bool
 
 
+class ReadBack(Struct, frozen=True, forbid_unknown_fields=True):
+    """It was passed on; who read it back, where somebody did."""
+
+    by: Annotated[str, Meta(max_length=100)] = ""
+
+
+class NotPassed(Struct, frozen=True, forbid_unknown_fields=True):
+    """It could not be passed on, and why."""
+
+    why: Annotated[str, Meta(min_length=1, max_length=300)]
+
+
+class NewHeard(Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
+    """What was heard at a station: ``scheme`` radio, tel or runner; ``at`` in POSIX seconds, without it now."""
+
+    sender: Name
+    text: Words
+    scheme: Annotated[str, Meta(pattern="^(radio|tel|runner|)$")] = ""
+    to: Annotated[str, Meta(max_length=200)] = ""
+    net: Annotated[str, Meta(max_length=100)] = ""
+    at: Annotated[float, Meta(ge=0)] | None = None
+
+
 class NewToken(Struct, frozen=True, forbid_unknown_fields=True):
     """A token of one's own."""
 

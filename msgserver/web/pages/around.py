@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 
 from msgserver.records import ConnectorRow, Viewer
+from msgserver.routing.may import Act, may
 from msgserver.store import connectors, tickets
+from msgserver.web import station
 from msgserver.web.ask import Answer, Ask, Tx
 from msgserver.web.language import _
 
@@ -51,6 +53,11 @@ SAID = {
     "left": _("You are signed out everywhere else."),
     "paused": _("Paused. What waits is kept."),
     "resumed": _("Resumed."),
+    "taken-text": _("It is yours: read it out, then say what came of it."),
+    "passed": _("Delivered. It stands in the log."),
+    "not-passed": _("Not delivered. It stands in the log, with the reason."),
+    "put-back": _("It is back in the queue."),
+    "logged": _("Logged. It is a message like any other now."),
     "welcome": _("Welcome. Send the hub a message, and it appears here by itself."),
 }
 
@@ -72,4 +79,5 @@ def desk_page(ask: Ask, template: str, here: Around, view: str, *, status: int =
     values.setdefault("said", SAID.get(ask.query("said"), ""))
     values.setdefault("query", "")
     values.setdefault("wrong", "")
+    values["stations"] = station.names(ask.house) if may(ask.viewer, Act.RELAY) else ()
     return ask.page(template, status, view=view, views=VIEWS, counts=here.counts, channels=here.channels, **values)
