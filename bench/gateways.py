@@ -198,20 +198,25 @@ class _Calling(asyncio.Protocol):
             self._line.close()
             self._ended.release()
             return
-        body = b"id=%s-%d&from=1555%07d&to=15550100&text=%s" % (
-            self._name.encode(), number, number % 500, TEXT.replace(" ", "+").replace(";", "%3B").encode(),
-        )  # fmt: skip
+        text = TEXT.replace(" ", "+").replace(";", "%3B")
+        if self._name == "jasmin":
+            path = "/send"
+            body = f"username=hub&password=word&to=1555{number % 500:07}&from=15550100&content={text}"
+        else:
+            path = f"/in/gateway/{SECRET}"
+            body = f"id={self._name}-{number}&from=1555{number % 500:07}&to=15550100&text={text}"
         self._line.write(
-            b"POST /in/gateway/%s HTTP/1.1\r\nHost: hub.example\r\nUser-Agent: gateway\r\nAccept: */*\r\n"
-            b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s"
-            % (SECRET.encode(), len(body), body)
+            f"POST {path} HTTP/1.1\r\nHost: hub.example\r\nUser-Agent: gateway\r\nAccept: */*\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )
 
     def data_received(self, data: bytes) -> None:
         self._kept += data
         head, end, rest = self._kept.partition(b"\r\n\r\n")
         at = head.lower().find(b"content-length:")
-        if end and len(rest) >= int(head[at + 15 :].partition(b"\r\n")[0]):
+        whole = len(rest) >= int(head[at + 15 :].partition(b"\r\n")[0]) if at >= 0 else rest.endswith(b"0\r\n\r\n")
+        if end and whole:
             assert head.startswith(b"HTTP/1.1 200"), self._kept
             self._kept = b""
             self._next()
