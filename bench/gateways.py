@@ -62,7 +62,8 @@ def beat():
     reactor.callLater(0.005, beat)
 def tell():
     late.sort()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    peak = used.ru_maxrss / 1024
     p50, p99 = (late[int(len(late) * part)] * 1000 for part in (0.5, 0.99))
     Path({told!r}).write_text(f"{{p50}} {{p99}} {{late[-1] * 1000}} {{peak}}")
 reactor.callWhenRunning(beat)

@@ -20,6 +20,9 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from msgserver.web import quick
+from msgserver.web.quick import Quick
+
 if TYPE_CHECKING:
     from twisted.internet.protocol import Protocol
 
@@ -31,6 +34,7 @@ DRAIN = 2.0  # seconds of unread body we let pass by so that the refusal is not 
 SMALL = 1 << 20
 LARGE = 30 << 20
 CONNECTIONS = 1000
+_CALLS = (b"POST /in/", b"GET /in/")
 FIELDS = 1000  # of a form handed to a mounted resource
 
 REASONS = {408: b"Request Timeout", 413: b"Content Too Large"}
@@ -43,6 +47,7 @@ class Channel(HTTPChannel):
     site: StrictSite
     _deadline: IDelayedCall | None = None
     _refused = False
+    _behind: bytes | None = None  # while a gateway's call is answered the short way: what came after it
     _body = 0  # bytes of this request's body so far
     _window = 0  # of them at the start of this pace window
     limit = SMALL
@@ -63,9 +68,48 @@ class Channel(HTTPChannel):
         """Take bytes in; a next request's first byte sets its deadline."""
         if self._refused:
             return
+        if self._behind is not None:  # a call is being answered: what comes meanwhile waits
+            self._behind += data
+            if len(self._behind) > self._optimisticEagerReadSize:
+                self._networkProducer.pauseProducing()
+            return
+        if data.startswith(_CALLS) and not self.requests and not self._receivedHeaderSize and not self._buffer:
+            answering = self._quickly(data)
+            if answering is not None:
+                self._behind = b""
+                answering.addCallback(self._answer_call)
+                return
         if self._deadline is None and not self._handlingRequest:
             self._set_deadline(HEADER_DEADLINE, self._too_slow)
         super().dataReceived(data)
+
+    def _quickly(self, data: bytes) -> Any:
+        """Answer a gateway's plain call that came whole; None: the long way."""
+        transport: Any = self.transport
+        call = quick.read(data, str(getattr(transport.getPeer(), "host", "local")))
+        answering = self.factory.quick(call) if call is not None else None
+        if answering is not None:
+            self._set_deadline(None)
+            self.resetTimeout()
+        return answering
+
+    def _answer_call(self, reply: Any) -> None:
+        behind, self._behind = self._behind, None
+        transport: Any = self.transport
+        if transport is None or self not in self.factory.channels:
+            return  # nobody waits for it any more
+        transport.write(quick.written(reply, self.factory.always, self.factory.now()))
+        self.resetTimeout()
+        if behind:
+            self._networkProducer.resumeProducing()
+            self.dataReceived(behind)
+
+    def timeoutConnection(self) -> None:
+        """Send the idle away; who waits for an answer is not idle."""
+        if self._behind is None:
+            super().timeoutConnection()
+        else:
+            self.setTimeout(self.timeOut)
 
     def rawDataReceived(self, data: bytes) -> None:
         """Take bytes of a body in, unless it was refused."""
@@ -191,6 +235,8 @@ class StrictSite(Site):
         reactor: Any,
         streams: Any,
         rows: Any = (),
+        quick: Callable[[Quick], Any] = lambda _call: None,
+        always: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(Resource(), reactor=reactor, timeout=IDLE)
         self.protocol = Channel  # type: ignore[method-assign, assignment]
@@ -198,6 +244,9 @@ class StrictSite(Site):
         self.take = take
         self.streams = streams
         self.rows = rows
+        self.quick = quick
+        self.always = always
+        self.now: Callable[[], float] = reactor.seconds
         self.channels: set[Channel] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:  # type: ignore[override]

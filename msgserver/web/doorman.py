@@ -10,6 +10,7 @@ import zlib
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,8 +23,10 @@ from msgserver.web import forms, sessions
 from msgserver.web.ask import Answer, Ask, Cookie, Refusal, changed, not_found
 from msgserver.web.channel import SMALL, StrictRequest
 from msgserver.web.problems import problem
+from msgserver.web.quick import Quick
 from msgserver.web.routes import Open, Routes, Row
 from msgserver.web.words import sentence
+from msgserver.wire.webhook import Reply, Webhook
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -55,6 +58,7 @@ class Doorman:
         self.house = house
         self.site = site
         self.reactor = reactor
+        self.always = (*ALWAYS, ("Content-Security-Policy", "default-src 'none'"))
         parts = urlsplit(house.config.web.url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.secure = parts.scheme == "https"
@@ -67,6 +71,17 @@ class Doorman:
             return SMALL
         found = self.routes.find(method.decode("latin-1"), path)
         return found.row.limit if found is not None and found.row is not None else SMALL
+
+    def quick(self, call: Quick) -> Deferred[Reply] | None:
+        """Answer a gateway's plain call; None: it goes the long way, as a request."""
+        connector = self.house.connectors.get(call.connector)
+        resource = getattr(connector, "resource", None)
+        if not isinstance(resource, Webhook) or not resource.takes(call.call.method):
+            return None
+        asked = call.call
+        if self.proxies:
+            asked = msgspec.structs.replace(asked, peer=self._seen_from(asked.peer, asked.headers))
+        return resource.answer(asked)
 
     def take(self, request: StrictRequest) -> None:
         """Answer a request, whatever happens."""
@@ -210,7 +225,11 @@ class Doorman:
 
     def _peer(self, request: StrictRequest, headers: dict[str, str]) -> str:
         """Where it comes from: behind trusted proxies, what the outermost of them saw."""
-        peer = str(getattr(request.getClientAddress(), "host", "local"))
+        return self._seen_from(str(getattr(request.getClientAddress(), "host", "local")), headers)
+
+    def _seen_from(self, peer: str, headers: dict[str, str]) -> str:
+        if not self.proxies:
+            return peer
         for told in reversed(headers.get("x-forwarded-for", "").split(",")):
             if not self._is_proxy(peer) or not told.strip():
                 break
@@ -280,15 +299,15 @@ class Doorman:
         if connector is None or not IHTTPConnector.providedBy(connector):
             self._write(request, problem(self.site, not_found("channel"), True, ""))
             return
-        for header, value in ALWAYS:
+        for header, value in self.always:
             request.setHeader(header, value)
-        request.setHeader("Content-Security-Policy", "default-src 'none'")
         request.defaultContentType = b"text/plain; charset=utf-8"
         request.seen_from = self._peer(request, {"x-forwarded-for": request.getHeader("x-forwarded-for") or ""})
         request.prepath = [b"in", name.encode()]
         request.postpath = [unquote_to_bytes(part) for part in request.path.split(b"/")[3:]]
         try:
-            request.read_fields()
+            if not isinstance(connector.resource, Webhook):  # which reads for itself
+                request.read_fields()
             request.render(getChildForRequest(connector.resource, request))
         except Exception:
             self.log.failure("the resource of {connector} broke", connector=name)

@@ -240,4 +240,4 @@ def make_factory(house: House, in_thread: Callable[..., Awaitable[Any]] | None =
         (*PAGES, *API),
     )
     doorman = Doorman(Routes(rooms.rows), house, rooms, reactor)
-    return StrictSite(doorman.limit, doorman.take, reactor, rooms.streams, rooms.rows)
+    return StrictSite(doorman.limit, doorman.take, reactor, rooms.streams, rooms.rows, doorman.quick, doorman.always)

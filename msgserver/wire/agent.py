@@ -37,6 +37,7 @@ class _Asking:
     """A request under way: what it waits for, and why that was given up."""
 
     waits: Deferred[Any] | None = None
+    timer: IDelayedCall | None = None
     sent = False
     late = ""
 
@@ -71,6 +72,8 @@ class HttpAgent:
     async def ask(self, request: Request, deadline: float) -> Answer:
         """Send a request and read the whole answer within ``deadline`` seconds; 3xx is an answer like others.
 
+        The seconds count from when it is its turn.
+
         Raises:
             NothingSent: there was no connection, or none that may be made.
             NoAnswer: there was one, and then no (whole, bounded) answer.
@@ -80,9 +83,8 @@ class HttpAgent:
         wire = written(request, place, target)
         asking = _Asking()
         self._under_way.add(asking)
-        late = self._reactor.callLater(deadline, asking.give_up, f"nothing within {deadline:.0f} s")
         try:
-            return await self._ask(asking, place, wire, request.method)
+            return await self._ask(asking, place, wire, request.method, deadline)
         except NotReachable as error:
             raise NothingSent(str(error)) from error
         except Exception as error:
@@ -92,10 +94,10 @@ class HttpAgent:
             raise NothingSent(f"no connection to {place.host}: {why}") from error
         finally:
             self._under_way.discard(asking)
-            if late.active():
-                late.cancel()
+            if asking.timer is not None and asking.timer.active():
+                asking.timer.cancel()
 
-    async def _ask(self, asking: _Asking, place: Place, wire: bytes, method: str) -> Answer:
+    async def _ask(self, asking: _Asking, place: Place, wire: bytes, method: str, deadline: float) -> Answer:
         if self._free < 1:
             turn: Deferred[None] = Deferred()
             asking.waits = turn
@@ -103,6 +105,7 @@ class HttpAgent:
             await turn
         else:
             self._free -= 1
+        asking.timer = self._reactor.callLater(deadline, asking.give_up, f"nothing within {deadline:.0f} s")
         try:
             line = self._kept(place)
             if line is None:

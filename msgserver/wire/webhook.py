@@ -151,7 +151,7 @@ class Webhook(Resource):
         self._name = name
         self._methods = methods
         self._take = take
-        self._under_way: set[Deferred[None]] = set()
+        self._under_way: set[Deferred[Reply]] = set()
 
     def render(self, request: Request) -> int | bytes:
         """Take the call; answered when it is committed."""
@@ -164,28 +164,44 @@ class Webhook(Resource):
             return _said(request, _words(413, f"a call may have at most {LARGEST} bytes"))
         if not self.open:
             return _said(request, _later(_LATER))
-        answering = Deferred.fromCoroutine(self._answer(request, _call(request, method, body)))
-        self._under_way.add(answering)
-        answering.addBoth(lambda _: self._under_way.discard(answering))
-        return NOT_DONE_YET
-
-    async def _answer(self, request: Request, call: Call) -> None:
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
+
+        def write(reply: Reply) -> None:
+            if not gone:
+                request.write(_said(request, reply))
+                request.finish()
+
+        self.answer(_call(request, method, body)).addCallback(write)
+        return NOT_DONE_YET
+
+    def takes(self, method: str) -> bool:
+        """Whether it is open, for calls of this method."""
+        return self.open and method in self._methods
+
+    def answer(self, call: Call) -> Deferred[Reply]:
+        """Take a call; fires with the reply, once what it brought is committed. Never fails."""
+        answering = Deferred.fromCoroutine(self._answer(call))
+        self._under_way.add(answering)
+        answering.addBoth(self._answered, answering)
+        return answering
+
+    def _answered(self, reply: Reply, answering: Deferred[Reply]) -> Reply:
+        self._under_way.discard(answering)
+        return reply
+
+    async def _answer(self, call: Call) -> Reply:
         try:
-            reply = await self._take(call)
+            return await self._take(call)
         except Refused as refused:
-            reply = _words(refused.status, str(refused))
+            return _words(refused.status, str(refused))
         except CancelledError:
-            reply = _later(_LATER)
+            return _later(_LATER)
         except TemporaryFailure as failure:
-            reply = _later(failure.retry_after or _LATER)
+            return _later(failure.retry_after or _LATER)
         except Exception:
             self.log.failure("a call to {name} was not taken", name=self._name)
-            reply = _later(_MISTAKE)
-        if not gone:
-            request.write(_said(request, reply))
-            request.finish()
+            return _later(_MISTAKE)
 
     def let_go(self) -> None:
         """Forget the calls under way: they are told to come again."""

@@ -224,6 +224,7 @@ class Gateway(Resource):
         self.asked: list[Asked] = []
         self._moods = MOODS[kind]
         self._given = 0
+        self._unanswered: list[tuple[Asked, Any]] = []
         site = Site(self, reactor=reactor)
         site.protocol = _Channel
         site.gateway = self
@@ -236,6 +237,14 @@ class Gateway(Resource):
     def url(self) -> str:
         """What to set as the connector's ``url``."""
         return f"http://127.0.0.1:{self._port.getHost().port}{self._path}"
+
+    def answer_late(self) -> None:
+        """Answer what was left without an answer (in the mood "silent"), as in the mood of now."""
+        waiting, self._unanswered = self._unanswered, []
+        for asked, request in waiting:
+            body = self._answer(asked, request)
+            request.write(body)
+            request.finish()
 
     async def stop(self) -> None:
         """Close the port and what hangs."""
@@ -257,7 +266,12 @@ class Gateway(Resource):
         self.asked.append(asked)
         self._channels.add(request.channel)
         if self.mood in FAULTS:
+            if self.mood == "silent":
+                self._unanswered.append((asked, request))
             return self._fault(request)
+        return self._answer(asked, request)
+
+    def _answer(self, asked: Asked, request: Any) -> bytes:
         self._given += 100
         status, headers, body = self._moods[self.mood](asked, self._given)
         request.setResponseCode(status)

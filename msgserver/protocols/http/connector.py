@@ -63,10 +63,11 @@ class GatewayConnector(Service):
         self._again: IDelayedCall | None = None
         self._credit_timer: IDelayedCall | None = None
         self._gauges: dict[str, float | str] = {}
+        turns = -(-profile.BATCH // settings.connections)  # of those that cannot travel together
         self.limits = Limits(
             rate=settings.rate / settings.rate_seconds if settings.rate else None,
             concurrency=max(settings.connections, profile.BATCH),
-            deadline=settings.deadline + 2 * settings.rate_seconds + 15.0,
+            deadline=settings.deadline * turns + 2 * settings.rate_seconds + 15.0,
             repeat_unknown=profile.IDEMPOTENT or getattr(account.options, "repeat_unknown", False),
         )
         self.resource = Webhook(account.name, profile.METHODS, Intake(account, profile, hub, reactor).take)
