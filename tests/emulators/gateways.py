@@ -73,6 +73,29 @@ def _clickatell(asked: Asked, n: int) -> Said:
     return says(202, {"messages": listed, "error": None})
 
 
+def _classic(asked: Asked, n: int) -> Said:
+    numbers = asked.fields["to"].split(",")
+    lines = [
+        "ERR: 105, Invalid Destination Address" if number.endswith("000") else f"ID: {n + at:032x}"
+        for at, number in enumerate(numbers)
+    ]
+    if len(numbers) > 1:
+        lines = [f"{line} To: {number}" for line, number in zip(lines, numbers, strict=True)]
+    return says(200, "\n".join(lines))
+
+
+def _bird(asked: Asked, n: int) -> Said:
+    listed = [
+        {"recipient": int(number), "status": "delivery_failed" if number.endswith("000") else "sent"}
+        for number in asked.json()["recipients"]
+    ]
+    if all(one["status"] == "delivery_failed" for one in listed):
+        return says(
+            422, {"errors": [{"code": 9, "description": "no (correct) recipients found", "parameter": "recipient"}]}
+        )
+    return says(201, {"id": f"b{n}", "recipients": {"totalCount": len(listed), "items": listed}})
+
+
 def _africas(code: int, status: str) -> Mood:
     def answer(asked: Asked, n: int) -> Said:
         listed = [
@@ -141,13 +164,19 @@ MOODS: dict[str, dict[str, Mood]] = {
     "clickatell": {
         "takes": _clickatell,
         "busy": _always(503, {"messages": [], "error": "busy"}),
+        "all or none": lambda asked, n: (
+            says(400, {"messages": [], "errorCode": 105, "error": "Invalid number"})
+            if "," in asked.fields["to"]
+            else _clickatell(asked, n)
+        ),
         "refuses": _always(400, {"messages": [], "errorCode": 113, "error": "too long"}),
         "not ours": _always(401, {"messages": [], "errorCode": 108, "error": "Invalid key"}),
         "no credit": _always(402, {"messages": [], "errorCode": 301, "error": "No Credit Left"}),
     },
     "clickatell_classic": {
-        "takes": lambda asked, n: says(200, f"ID: {n:032x}"),
+        "takes": _classic,
         "busy": _always(200, "ERR: 901, Internal error - please retry"),
+        "forgets": lambda asked, n: says(200, f"ID: {n:032x} To: {asked.fields['to'].split(',')[0]}"),
         "refuses": _always(200, "ERR: 105, Invalid Destination Address"),
         "not ours": _always(200, "ERR: 001, Authentication failed"),
         "no credit": _always(200, "ERR: 301, No Credit Left"),
@@ -174,7 +203,7 @@ MOODS: dict[str, dict[str, Mood]] = {
         "no credit": _infobip("REJECTED", "REJECTED_NOT_ENOUGH_CREDITS"),
     },
     "messagebird": {
-        "takes": lambda asked, n: says(201, {"id": f"b{n}", "recipients": {"totalSentCount": 1}}),
+        "takes": _bird,
         "busy": _messagebird(500, 99),
         "refuses": _messagebird(422, 9, "recipients"),
         "not ours": _messagebird(401, 2, "access_key"),

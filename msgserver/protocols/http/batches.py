@@ -1,4 +1,8 @@
-"""Texts that are given at once travel in one request, where the gateway takes several."""
+"""Texts that are given at once travel in one request, where the gateway takes several.
+
+Some gateways refuse the whole request for one number in it. So where all are refused for good, each is asked again by
+itself; nothing of a refused request was taken.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
-from msgserver.connector import NotConnected, SendFailure, Unknown
+from msgserver.connector import NotConnected, PermanentFailure, SendFailure, Unknown
 from msgserver.message import Envelope, Receipt
 from msgserver.protocols.http.account import Account
 from msgserver.protocols.http.profile import Profile
@@ -38,7 +42,10 @@ class Batches:
         """
         ended: Deferred[Receipt] = Deferred()
         alike = self._profile.together(self._account, envelope) if self._profile.together else None
-        self._gathered.setdefault(alike, []).append((envelope, ended))
+        again = 0  # the same number twice is two requests: answers are told apart by their numbers
+        while any(other.to == envelope.to for other, _ in self._gathered.get((alike, again), ())):
+            again += 1
+        self._gathered.setdefault((alike, again), []).append((envelope, ended))
         if self._turn is None or not self._turn.active():
             self._turn = self._reactor.callLater(0, self._go)
         return await ended
@@ -62,6 +69,11 @@ class Batches:
         except Exception as mistake:
             # Whether it happened before or after the gateway had them is not known here.
             outcomes = [Unknown(f"a mistake in the profile: {mistake!r}") for _ in together]
+        if len(together) > 1 and all(isinstance(outcome, PermanentFailure) for outcome in outcomes):
+            for each in together:
+                if not each[1].called:
+                    await self._send([each])
+            return
         for (_, ended), outcome in zip(together, outcomes, strict=True):
             if ended.called:
                 continue

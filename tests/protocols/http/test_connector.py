@@ -90,6 +90,8 @@ EXPECTED = {
     "refuses": PermanentFailure,
     "not ours": AccountRefused,
     "no credit": AccountRefused,
+    "forgets": Receipt,
+    "all or none": Receipt,
     "silent": Unknown,
     "hangs up": Unknown,
     "resets": Unknown,
@@ -194,12 +196,43 @@ async def test_texts_given_at_once_travel_together_and_end_apart(desk, profile):
     outcomes = [outcome for _, outcome in await DeferredList(sends)]
     assert len(here.gateway.asked) == 1
     assert [type(outcome) for outcome in outcomes] == [Receipt, Receipt, PermanentFailure, Receipt]
-    assert outcomes[2].bad_address
+    assert outcomes[2].bad_address or profile == "messagebird"
     ids = [outcome.wire_ids for outcome in outcomes if isinstance(outcome, Receipt)]
-    assert len(set(ids)) == 3
+    assert len(set(ids)) == (1 if profile == "messagebird" else 3)
     here.gateway.mood = "resets"
     sends = [Deferred.fromCoroutine(here.outcome(to=number)) for number in numbers]
     assert {type(outcome) for _, outcome in await DeferredList(sends)} == {Unknown}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_request_that_is_refused_as_a_whole_is_asked_again_each_by_itself(desk):
+    here = desk("clickatell")
+    here.gateway.mood = "all or none"
+    numbers = ["+15551001", "+15551002", "+15551003"]
+    sends = [Deferred.fromCoroutine(here.outcome(to=number)) for number in numbers]
+    assert [type(outcome) for _, outcome in await DeferredList(sends)] == [Receipt] * 3
+    assert [asked.fields["to"] for asked in here.gateway.asked] == [
+        "15551001,15551002,15551003",
+        *(number.removeprefix("+") for number in numbers),
+    ]
+    assert here.connector.status.able
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_same_number_twice_is_two_requests(desk):
+    here = desk("clickatell")
+    sends = [Deferred.fromCoroutine(here.outcome(to=number)) for number in ("+15551001", "+15551002", "+15551001")]
+    outcomes = [outcome for _, outcome in await DeferredList(sends)]
+    assert len({outcome.wire_ids for outcome in outcomes}) == 3
+    assert [asked.fields["to"] for asked in here.gateway.asked] == ["15551001,15551002", "15551001"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_number_of_which_the_answer_says_nothing_is_unknown(desk):
+    here = desk("clickatell_classic")
+    here.gateway.mood = "forgets"
+    sends = [Deferred.fromCoroutine(here.outcome(to=number)) for number in ("+15551001", "+15551002")]
+    assert [type(outcome) for _, outcome in await DeferredList(sends)] == [Receipt, Unknown]
 
 
 @pytest_twisted.ensureDeferred

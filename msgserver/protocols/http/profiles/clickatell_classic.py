@@ -1,7 +1,7 @@
 """Clickatell's classic HTTP API.
 
 -> POST /http/sendmsg   user, password, api_id, to, text, from, concat, unicode=1 with UTF-16BE in hex, cliMsgId
-<- 200 ID: 205e85d0578314037a96175249fc6a2b | ERR: 301, No Credit Left
+<- 200 ID: 205e85d0578314037a96175249fc6a2b | ERR: 301, No Credit Left; of several numbers a line each, with To: NUMBER
 <- GET|POST /in/NAME/SECRET   moMsgId, from, to, text, timestamp, charset, udh
 <- GET|POST /in/NAME/SECRET   apiMsgId, cliMsgId, status
 """
@@ -9,9 +9,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Sequence
 
 import msgspec
 
+from msgserver.connector import SendFailure, Unknown
 from msgserver.formats.sms import lacking
 from msgserver.message import Arrival, Envelope, Receipt, Report
 from msgserver.protocols.http.account import Account, digits, form
@@ -24,9 +26,11 @@ from msgserver.wire.webhook import Call, Refused, decoded
 URL = "https://api.clickatell.com/http/sendmsg"
 NEEDS = ("user", "password")
 METHODS = ("GET", "POST")
+BATCH = 100
 
 _KIND = (("Content-Type", "application/x-www-form-urlencoded"),)
 _ID = re.compile(r"ID:\s*([0-9A-Za-z-]{6,64})")
+_TO = re.compile(r"\bTo:\s*\+?([0-9]{3,20})")
 _ERROR = re.compile(r"ERR:\s*([0-9]{1,4})(?:,\s*([^\r\n]*))?")
 
 
@@ -38,17 +42,28 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def request(account: Account, envelope: Envelope) -> Request:
     """One text; what GSM-7 lacks goes as UTF-16 in hex."""
+    return batch_request(account, [envelope])
+
+
+def together(account: Account, envelope: Envelope) -> Hashable:
+    """The same text to several numbers is one request."""
+    return envelope.text, account.wants_receipt(envelope)
+
+
+def batch_request(account: Account, envelopes: Sequence[Envelope]) -> Request:
+    """One text to several numbers."""
+    envelope = envelopes[0]
     unicode = bool(lacking(envelope.text))
     body = form(
         user=account.user,
         password=account.password,
         api_id=account.options.api_id,
-        to=digits(envelope.to),
+        to=",".join(digits(each.to) for each in envelopes),
         text=envelope.text.encode("utf-16-be").hex() if unicode else envelope.text,
         unicode="1" if unicode else "",
         concat=str(min(account.settings.max_parts, 35)),
         mo="1" if account.settings.callback else "",
-        cliMsgId=re.sub(r"[^0-9A-Za-z]", "", envelope.ref)[:32],
+        cliMsgId=re.sub(r"[^0-9A-Za-z]", "", envelope.ref)[:32] if len(envelopes) == 1 else "",
         callback="7" if account.wants_receipt(envelope) else "",
         **{"from": account.sender.removeprefix("+")},
     )
@@ -64,6 +79,28 @@ def receipt(account: Account, answer: Answer) -> Receipt:
     if answer.status < 300 and taken:
         return Receipt((taken[1],))
     raise of_status(answer)
+
+
+def batch_outcomes(account: Account, envelopes: Sequence[Envelope], answer: Answer) -> list[Receipt | SendFailure]:
+    """What became of each, by its line; one line alone is said of all, and a number without a line is not known."""
+    lines = answer.text.splitlines()
+    by_number = {to[1]: line for line in lines if (to := _TO.search(line))}
+    if not by_number:
+        return [_outcome(account, answer)] * len(envelopes)
+    return [_of_line(account, answer, by_number.get(digits(each.to))) for each in envelopes]
+
+
+def _of_line(account: Account, answer: Answer, line: str | None) -> Receipt | SendFailure:
+    if line is None:
+        return Unknown("Clickatell said nothing of this number: it may or may not have been taken")
+    return _outcome(account, msgspec.structs.replace(answer, body=line.encode()))
+
+
+def _outcome(account: Account, answer: Answer) -> Receipt | SendFailure:
+    try:
+        return receipt(account, answer)
+    except SendFailure as failure:
+        return failure
 
 
 def items(account: Account, call: Call) -> list[Arrival | Report]:

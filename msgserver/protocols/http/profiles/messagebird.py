@@ -1,7 +1,8 @@
 """MessageBird's SMS API.
 
 -> POST /messages   Authorization: AccessKey KEY; {"recipients", "originator", "body", "reference", "reportUrl"}
-<- 201 {"id": ...};  4xx {"errors": [{"code", "description", "parameter"}]}
+<- 201 {"id", "recipients": {"items": [{"recipient", "status"}]}}, one id for all recipients
+<- 4xx {"errors": [{"code", "description", "parameter"}]}
 <- GET|POST /in/NAME[/SECRET]   id, originator, recipient, body | mid, shortcode, message     an arriving text
 <- GET|POST /in/NAME[/SECRET]   id, reference, recipient, status, statusErrorCode              a receipt
 MessageBird-Signature-JWT: HS256 over hashes of the called URL and the body, with a time to begin and to end
@@ -13,11 +14,12 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Hashable, Sequence
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
-from msgserver.connector import PermanentFailure, TemporaryFailure
+from msgserver.connector import PermanentFailure, SendFailure, TemporaryFailure
 from msgserver.message import Arrival, Envelope, Receipt, Report, ReportState
 from msgserver.protocols.http.account import Account, digits
 from msgserver.protocols.http.fields import read_fields
@@ -30,6 +32,7 @@ from msgserver.wire.webhook import Call, Refused
 URL = "https://rest.messagebird.com/messages"
 NEEDS = ("password", "sender")
 METHODS = ("GET", "POST")
+BATCH = 50
 WINDOW = 300.0  # seconds that a signature's times may be off, either way
 
 _ACCOUNT = {2, 25, 101, 103}
@@ -56,14 +59,25 @@ def signs(options: Options) -> bool:
 
 def request(account: Account, envelope: Envelope) -> Request:
     """One text."""
+    return batch_request(account, [envelope])
+
+
+def together(account: Account, envelope: Envelope) -> Hashable:
+    """The same text to several numbers is one request."""
+    return envelope.text, account.wants_receipt(envelope)
+
+
+def batch_request(account: Account, envelopes: Sequence[Envelope]) -> Request:
+    """One text to several numbers; with several, receipts are told apart by their recipient."""
     fields = {
-        "recipients": [digits(envelope.to)],
+        "recipients": [digits(envelope.to) for envelope in envelopes],
         "originator": account.sender,
-        "body": envelope.text,
-        "reference": envelope.ref,
+        "body": envelopes[0].text,
         "datacoding": "auto",
     }
-    if account.wants_receipt(envelope):
+    if len(envelopes) == 1:
+        fields["reference"] = envelopes[0].ref
+    if account.wants_receipt(envelopes[0]):
         fields["reportUrl"] = account.callback()
     headers = (("Authorization", f"AccessKey {account.password}"), ("Content-Type", "application/json"))
     return Request("POST", account.url, headers, msgspec.json.encode(fields))
@@ -86,6 +100,20 @@ def receipt(account: Account, answer: Answer) -> Receipt:
     raise PermanentFailure(words, bad_address="recipient" in error["parameter"].text)
 
 
+def batch_outcomes(account: Account, envelopes: Sequence[Envelope], answer: Answer) -> list[Receipt | SendFailure]:
+    """What became of each: all are taken but those whose status says that they are not."""
+    try:
+        taken = receipt(account, answer)
+    except SendFailure as failure:
+        return [failure for _ in envelopes]
+    listed = Thing(answer.json())["recipients"]["items"]
+    refused = {one["recipient"].text.removeprefix("+") for one in listed if one["status"].text == "delivery_failed"}
+    return [
+        PermanentFailure("MessageBird: delivery_failed") if digits(envelope.to) in refused else taken
+        for envelope in envelopes
+    ]
+
+
 def items(account: Account, call: Call) -> list[Arrival | Report]:
     """An arriving text, or a receipt."""
     find = read_fields(call)
@@ -95,7 +123,9 @@ def items(account: Account, call: Call) -> list[Arrival | Report]:
     if find(["status"]):
         state = _STATES.get(find(["status"]))
         words = f"{find(['status'])} {find(['statusErrorCode'])}".strip()
-        return [Report(state=state, wire_id=wire_id, ref=find(["reference"]), words=words)] if state else []
+        whose = account.address(find(["recipient"]))
+        ref = find(["reference"])
+        return [Report(state=state, wire_id=wire_id, ref=ref, recipient=whose, words=words)] if state else []
     sender, text, to = find(["originator"]), find(["body", "message"]), find(["recipient", "shortcode"])
     at, raw = time_of(find(["createdDatetime"])), call.body or call.query
     return [account.arrival(wire_id, sender, text, to=to, sent_at=at, raw=raw)]
