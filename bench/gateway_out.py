@@ -5,7 +5,7 @@
 The peer sends with 16 threads and kept sessions to the same server and writes nothing down; the hub claims, renders,
 sends, and settles every text in its database, synced. Its time runs from the first outcome to the last.
 Lag is how late the hub's reactor was meanwhile. "first" is from the hub's start to the first outcome: it has the whole
-queue to open.
+queue to open. "CPU us" is processor time a text, which a busy machine does not change; the hub's has its start in it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import statistics
 import time
 
 from bench.gateways import TEXT, ProbedHub, Sink, with_requests
+from bench.smtp_wire import cpu
 from msgserver.message import Address
 from msgserver.records import HUB, Draft
 from msgserver.store.door import once
@@ -34,8 +35,8 @@ def fill(hub: ProbedHub, texts: int) -> None:
             write_draft(tx, HUB, draft, {"sms": "gateway"}, time.time())
 
 
-def measure(sink: int, texts: int) -> tuple[float, float, tuple[float, float, float, float]]:
-    """Texts a second, seconds to the first, and how late the reactor was."""
+def measure(sink: int, texts: int) -> tuple[float, float, float, tuple[float, float, float, float]]:
+    """Texts a second, processor time for each (us), seconds to the first, and how late the reactor was."""
     hub = ProbedHub(sink)
     fill(hub, texts)
     with hub:
@@ -50,8 +51,10 @@ def measure(sink: int, texts: int) -> tuple[float, float, tuple[float, float, fl
             "SELECT max(changed_at) - min(at) FROM msg_delivery_status, (SELECT min(at) AS at FROM msg_delivery_event)"
         )
         first = hub.number("SELECT min(at) FROM msg_delivery_event WHERE state = 'sent'") - hub.begun
+        assert hub._process is not None
+        used = cpu(hub._process) / texts * 1e6
         hub.stop()
-        return texts / spent, first, hub.lateness()
+        return texts / spent, used, first, hub.lateness()
 
 
 def main() -> None:
@@ -62,16 +65,18 @@ def main() -> None:
     chosen = options.parse_args()
     theirs, ours = [], []
     print(
-        f"{'requests/s':>10} {'hub/s':>8} {'ratio':>6} {'lag p50':>8} {'p99':>6} {'worst':>6} ms {'first s':>8}"
-        f" {'MiB':>5}"
+        f"{'requests/s':>10} {'CPU us':>7} {'hub/s':>8} {'CPU us':>7} {'ratio':>6} {'lag p50':>8} {'p99':>6}"
+        f" {'worst':>6} ms {'first s':>8} {'MiB':>5}"
     )
     with Sink() as sink:
         for _ in range(chosen.rounds):
-            theirs.append(with_requests(sink, min(chosen.texts // 2, 8_000)))
-            rate, first, (p50, p99, worst, peak) = measure(sink, chosen.texts)
+            peer, their_cpu = with_requests(sink, min(chosen.texts // 2, 8_000))
+            theirs.append(peer)
+            rate, our_cpu, first, (p50, p99, worst, peak) = measure(sink, chosen.texts)
             ours.append(rate)
             print(
-                f"{theirs[-1]:10.0f} {rate:8.0f} {rate / theirs[-1]:6.2f} {p50:8.1f} {p99:6.1f} {worst:6.0f}    "
+                f"{theirs[-1]:10.0f} {their_cpu:7.0f} {rate:8.0f} {our_cpu:7.0f} {rate / theirs[-1]:6.2f}"
+                f" {p50:8.1f} {p99:6.1f} {worst:6.0f}    "
                 f"{first:8.2f} {peak:5.0f}",
                 flush=True,
             )

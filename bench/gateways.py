@@ -173,11 +173,12 @@ def _requests(url: str, count: int, threads: int) -> float:
     return share * threads / (time.perf_counter() - begun)
 
 
-def with_requests(port: int, count: int, threads: int = 16) -> float:
-    """Texts a second that ``requests`` sends, in a process of its own."""
+def with_requests(port: int, count: int, threads: int = 16) -> tuple[float, float]:
+    """Texts a second that ``requests`` sends, in a process of its own, and microseconds of processor time for each."""
     url = f"http://127.0.0.1:{port}/send"
     command = [sys.executable, "-m", "bench.gateways", "requests", url, str(count), str(threads)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    rate, used = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return float(rate), float(used)
 
 
 class _Calling(asyncio.Protocol):
@@ -249,7 +250,8 @@ def main() -> None:
         case ["source", port, count, connections, name]:
             print(asyncio.run(_source(int(port), int(count), int(connections), name)))
         case ["requests", url, count, threads]:
-            print(_requests(url, int(count), int(threads)))
+            rate = _requests(url, int(count), int(threads))
+            print(rate, time.process_time() / int(count) * 1e6)
         case _:
             sys.exit(__doc__)
 

@@ -26,7 +26,7 @@ from sqlalchemy import Connection, make_url
 
 from bench.gateways import ProbedHub, source
 from bench.postfix import free_port
-from bench.smtp_wire import wait_for
+from bench.smtp_wire import cpu, wait_for
 from msgserver.message import Address, Arrival
 from msgserver.routing.journalling import journal_row
 from msgserver.store import migrations
@@ -98,8 +98,8 @@ async def peer(port: int, folder: Path) -> None:
     await asyncio.Event().wait()
 
 
-def with_aiohttp(texts: int) -> float:
-    """Texts a second that the peer takes."""
+def with_aiohttp(texts: int) -> tuple[float, float]:
+    """Texts a second that the peer takes, and microseconds of processor time for each."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "bench.webhook_in", "--peer", str(port), folder]
@@ -107,25 +107,30 @@ def with_aiohttp(texts: int) -> float:
         try:
             wait_for(port)
             source(port, 500, CONNECTIONS, "warm")
-            return source(port, texts, CONNECTIONS, "t")
+            before = cpu(process)
+            rate = source(port, texts, CONNECTIONS, "t")
+            return rate, (cpu(process) - before) / texts * 1e6
         finally:
             process.terminate()
             process.wait()
 
 
-def with_hub(texts: int, *, reading: bool) -> tuple[float, float, float]:
-    """Texts a second that are committed, and that are read; and the reactor's lag (99 %, ms)."""
+def with_hub(texts: int, *, reading: bool) -> tuple[float, float, float, float]:
+    """Texts a second that are committed, and that are read; the reactor's lag (99 %, ms); processor time for each."""
     with ProbedHub(1, web=True, reading=reading) as hub:
         wait_for(hub.web_port)
         source(hub.web_port, 500, CONNECTIONS, "warm")
+        assert hub._process is not None
+        before = cpu(hub._process)
         begun = time.perf_counter()
         taken = source(hub.web_port, texts, CONNECTIONS, "t")
+        used = (cpu(hub._process) - before) / texts * 1e6
         assert hub.count("SELECT count(*) FROM msg_raw") == texts + 500
         if reading:
             hub.drain()
         read = texts / (time.perf_counter() - begun)
         hub.stop()
-        return taken, read, hub.lateness()[1]
+        return taken, read, hub.lateness()[1], used
 
 
 def main() -> None:
@@ -138,15 +143,25 @@ def main() -> None:
     options.add_argument("--texts", type=int, default=6_000)
     chosen = options.parse_args()
     columns: list[tuple[float, ...]] = []
-    print(f"{'aiohttp/s':>10} {'intake/s':>9} {'ratio':>6} {'all read/s':>11} {'lag p99 ms':>11}")
+    print(
+        f"{'aiohttp/s':>10} {'CPU us':>7} {'intake/s':>9} {'CPU us':>7} {'ratio':>6} {'of CPU':>6} {'all read/s':>11}"
+        f" {'lag p99 ms':>11}"
+    )
     for _ in range(chosen.rounds):
-        theirs = with_aiohttp(chosen.texts)
-        intake, _, _ = with_hub(chosen.texts, reading=False)
-        _, read, lag = with_hub(chosen.texts, reading=True)
-        columns.append((theirs, intake, read))
-        print(f"{theirs:10.0f} {intake:9.0f} {intake / theirs:6.2f} {read:11.0f} {lag:11.1f}", flush=True)
-    theirs, intake, read = (statistics.median(column) for column in zip(*columns, strict=True))
-    print(f"medians: intake {intake / theirs:.2f} times aiohttp; all read {read:.0f} a second")
+        theirs, their_cpu = with_aiohttp(chosen.texts)
+        intake, _, _, our_cpu = with_hub(chosen.texts, reading=False)
+        _, read, lag, _ = with_hub(chosen.texts, reading=True)
+        columns.append((theirs, intake, read, their_cpu, our_cpu))
+        print(
+            f"{theirs:10.0f} {their_cpu:7.0f} {intake:9.0f} {our_cpu:7.0f} {intake / theirs:6.2f}"
+            f" {their_cpu / our_cpu:6.2f} {read:11.0f} {lag:11.1f}",
+            flush=True,
+        )
+    theirs, intake, read, their_cpu, our_cpu = (statistics.median(column) for column in zip(*columns, strict=True))
+    print(
+        f"medians: intake {intake / theirs:.2f} times aiohttp, for the same processor time {their_cpu / our_cpu:.2f}"
+        f" times; all read {read:.0f} a second"
+    )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from twisted.web.server import Request, Site
 
 from msgserver.web import quick
 from msgserver.web.quick import Quick
+from msgserver.wire.line import write_now
 
 if TYPE_CHECKING:
     from twisted.internet.protocol import Protocol
@@ -47,6 +48,7 @@ class Channel(HTTPChannel):
     site: StrictSite
     _deadline: IDelayedCall | None = None
     _refused = False
+    _peer = ""  # whose connection it is, once somebody asked
     _behind: bytes | None = None  # while a gateway's call is answered the short way: what came after it
     _body = 0  # bytes of this request's body so far
     _window = 0  # of them at the start of this pace window
@@ -85,8 +87,10 @@ class Channel(HTTPChannel):
 
     def _quickly(self, data: bytes) -> Any:
         """Answer a gateway's plain call that came whole; None: the long way."""
-        transport: Any = self.transport
-        call = quick.read(data, str(getattr(transport.getPeer(), "host", "local")))
+        if not self._peer:
+            transport: Any = self.transport
+            self._peer = str(getattr(transport.getPeer(), "host", "local"))
+        call = quick.read(data, self._peer)
         answering = self.factory.quick(call) if call is not None else None
         if answering is not None:
             self._set_deadline(None)
@@ -98,7 +102,7 @@ class Channel(HTTPChannel):
         transport: Any = self.transport
         if transport is None or self not in self.factory.channels:
             return  # nobody waits for it any more
-        transport.write(quick.written(reply, self.factory.always, self.factory.now()))
+        write_now(transport, quick.written(reply, self.factory.always, self.factory.now()))
         self.resetTimeout()
         if behind:
             self._networkProducer.resumeProducing()

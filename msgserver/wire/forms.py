@@ -15,11 +15,14 @@ def read_pairs(text: bytes) -> list[tuple[bytes, bytes]]:
     """
     if text.count(b"&") >= MOST:
         raise ValueError(f"more than {MOST} fields")
+    if not text:
+        return []
+    plain = b"%" not in text and b"+" not in text
     pairs = []
     for piece in text.split(b"&"):
         if piece:
             name, _, value = piece.partition(b"=")
-            pairs.append((_unquoted(name), _unquoted(value)))
+            pairs.append((name, value) if plain else (_unquoted(name), _unquoted(value)))
     return pairs
 
 

@@ -25,6 +25,7 @@ from msgserver.wire.forms import MOST, read_pairs
 
 LARGEST = 256 * 1024  # bytes of a body
 _LATER = 30.0  # seconds until a far side may come again
+_FORM = "application/x-www-form-urlencoded"
 _MISTAKE = 300.0  # the same after a mistake of ours
 
 
@@ -60,8 +61,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             Refused: there are too many, or it is broken.
         """
-        kind, options = parse_options_header(self.headers.get("content-type", ""))
-        if kind.lower() == "application/x-www-form-urlencoded":
+        written = self.headers.get("content-type", "")
+        if written == _FORM:
+            return _pairs(self.body)
+        kind, options = parse_options_header(written)
+        if kind.lower() == _FORM:
             return _pairs(self.body)
         if kind.lower() != "multipart/form-data":
             return []

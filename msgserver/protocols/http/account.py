@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,7 @@ from msgserver.protocols.http.settings import Settings
 
 _DIALLED = re.compile(r"\+?[0-9*#]{3,20}")
 _DIGITS = re.compile(r"[0-9]{8,15}")
+_GAPS = re.compile(r"[\s().-]")
 _ODD = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -55,22 +57,11 @@ class Account(msgspec.Struct, frozen=True):
 
     def number(self, written: str) -> str:
         """A number as a gateway writes it, as we do: ``0015551234`` and ``15551234`` are ``+15551234``."""
-        bare = re.sub(r"[\s().-]", "", written)
-        country = self.settings.country
-        if bare.startswith("00") and _DIGITS.fullmatch(bare[2:]):
-            return f"+{bare[2:]}"
-        if bare.startswith("0") and country and bare.isascii() and bare.isdigit():
-            return country + bare.lstrip("0")
-        if not bare.startswith("0") and _DIGITS.fullmatch(bare):
-            return f"+{bare}"
-        return bare if _DIALLED.fullmatch(bare) else written.strip()
+        return _number(written, self.settings.country)
 
     def address(self, written: str) -> Address | None:
         """The address of whoever a gateway names; None where it names nobody."""
-        try:
-            return Address.of("sms", self.number(written))
-        except ValueError:
-            return None
+        return _address(written, self.settings.country)
 
     # Arrivals
 
@@ -92,6 +83,26 @@ class Account(msgspec.Struct, frozen=True):
             text=plain(text),
             **rest,
         )
+
+
+def _number(written: str, country: str) -> str:
+    bare = _GAPS.sub("", written)
+    if bare.startswith("00") and _DIGITS.fullmatch(bare[2:]):
+        return f"+{bare[2:]}"
+    if bare.startswith("0") and country and bare.isascii() and bare.isdigit():
+        return country + bare.lstrip("0")
+    if not bare.startswith("0") and _DIGITS.fullmatch(bare):
+        return f"+{bare}"
+    return bare if _DIALLED.fullmatch(bare) else written.strip()
+
+
+@lru_cache(4096)
+def _address(written: str, country: str) -> Address | None:
+    """People write more than once, and mostly to the same number."""
+    try:
+        return Address.of("sms", _number(written, country))
+    except ValueError:
+        return None
 
 
 def dialled(to: Address) -> str:

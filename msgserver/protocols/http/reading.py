@@ -64,6 +64,8 @@ def whole(text: str) -> int:
 def time_of(text: str) -> float | None:
     """Seconds or milliseconds since 1970, or a date and time (UTC where it names no zone); None where it is none."""
     text = text.strip()
+    if not text:
+        return None
     try:
         if re.fullmatch(r"[0-9]{9,16}(\.[0-9]+)?", text):
             seconds = float(text)
