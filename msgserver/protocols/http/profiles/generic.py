@@ -20,6 +20,8 @@ id = '"id": *"([^"]+)"'
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import re
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -35,10 +37,12 @@ from msgserver.protocols.http.fields import read_fields
 from msgserver.protocols.http.reading import time_of
 from msgserver.protocols.http.templates import fill, in_header, in_json, in_url, in_xml, unknown_holes
 from msgserver.protocols.http.verdicts import of_status, retry_after, said
+from msgserver.settings import Secret
 from msgserver.wire.agent import Answer, Request
 from msgserver.wire.webhook import Call, Refused, Reply
 
 METHODS = ("GET", "POST")
+WINDOW = 300.0  # seconds that a signed time is good for, either way
 
 _KINDS = {
     "form": "application/x-www-form-urlencoded",
@@ -102,6 +106,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     report_ref: tuple[str, ...] = ("ref", "reference", "uuid")  # ours: {id}
     report_state: tuple[str, ...] = ("status", "state")
     states: dict[str, Literal["sent", "delivered", "failed", "expired", "ignore"]] = {}  # its words for them
+    signature_secret: Secret | None = None  # its calls are signed with it: HMAC-SHA256, in hex or base64
+    signature_header: str = "X-Signature"  # where the signature stands, "sha256=" before it or not
+    timestamp_header: str = ""  # where the time stands, if it is signed too: "TIME.BODY"; old calls are then refused
     reply: str = ""  # what it wants to hear
     reply_type: str = "text/plain; charset=utf-8"
 
@@ -192,6 +199,28 @@ def items(account: Account, call: Call) -> list[Arrival | Report]:
     wire_id, to = find(options.in_id), find(options.in_to)
     raw = call.body or call.query
     return [account.arrival(wire_id, sender, text, to=to, sent_at=time_of(when), time=when, raw=raw)]
+
+
+def signs(options: Options) -> bool:
+    """Whether calls are signed."""
+    return options.signature_secret is not None
+
+
+def authentic(account: Account, call: Call, now: float) -> bool:
+    """Check the signature over the body (of a GET, the query), and where the time is signed, that it is not old."""
+    options: Options = account.options
+    assert options.signature_secret is not None
+    words = call.body or call.query
+    if options.timestamp_header:
+        written = call.headers.get(options.timestamp_header.lower(), "")
+        when = time_of(written)
+        if when is None or abs(now - when) > WINDOW:
+            return False
+        words = written.encode() + b"." + words
+    given = call.headers.get(options.signature_header.lower(), "").strip().removeprefix("sha256=").encode()
+    signed = hmac.new(options.signature_secret.reveal().encode(), words, hashlib.sha256).digest()
+    genuine = hmac.compare_digest(signed.hex().encode(), given.lower())
+    return genuine | hmac.compare_digest(base64.b64encode(signed), given)
 
 
 def _state(options: Options, word: str) -> ReportState | None:
