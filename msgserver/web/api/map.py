@@ -6,7 +6,19 @@ from typing import Any
 
 from msgserver.routing.imports import LARGEST
 from msgserver.routing.may import Act
-from msgserver.web.api import desk, groups, messages, openapi, people, people_files, records, rules, templates, station, tickets
+from msgserver.web.api import (
+    desk,
+    groups,
+    messages,
+    openapi,
+    people,
+    people_files,
+    records,
+    rules,
+    station,
+    templates,
+    tickets,
+)
 from msgserver.web.api import people_shapes as of_people
 from msgserver.web.api import record_shapes as of_records
 from msgserver.web.api import record_taken as for_records
