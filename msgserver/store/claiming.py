@@ -67,15 +67,11 @@ _DUE_SQL = """
     LEFT JOIN auth_user u ON u.id = m.author_id
     LEFT JOIN pe_entity ue ON ue.id = u.entity_id
     ORDER BY d.priority DESC, d.next_attempt, d.id
-    """,
-    out="id attempt address to_name priority expires why message_id uid ticket_id number direction subject body html"
-    " sender sender_name source author automatic received_at refs attached stopped quiet_from quiet_until timezone"
-    " entity_id subscription_id topic label template_id template_values reached",
-    skip_locked=("", "FOR UPDATE SKIP LOCKED"),
     """
 _DUE_OUT = (
     "id attempt address to_name priority expires why message_id uid ticket_id number direction subject body html"
     " sender sender_name source author automatic received_at refs attached stopped quiet_from quiet_until timezone"
+    " entity_id subscription_id topic label template_id template_values reached"
 )
 _SKIP = ("", "FOR UPDATE SKIP LOCKED")
 _DUE = bulk.Statement(_DUE_SQL, out=_DUE_OUT, skip_locked=_SKIP, named=("", ""))
