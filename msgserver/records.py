@@ -458,6 +458,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     quiet_until: int | None
     creator_id: int | None
     created_at: float
+    asked_at: float | None = None  # when its receiver was asked whether they want it, and has not said so yet
 
 
 class Find(StrEnum):

@@ -32,6 +32,7 @@ from msgserver.records import Claimed
 from msgserver.routing.bus import Bus
 from msgserver.routing.conversation import Tokens
 from msgserver.routing.desk import Desk
+from msgserver.routing.digest import Digests
 from msgserver.routing.house import House
 from msgserver.routing.hub import Hub
 from msgserver.routing.outbox import Outbox
@@ -42,6 +43,7 @@ from msgserver.routing.recorder import Recorder
 from msgserver.routing.render import envelope_of
 from msgserver.routing.router import Router
 from msgserver.routing.snapshot import Snapshots
+from msgserver.routing.spreading import Spreader
 from msgserver.routing.statuses import Statuses
 from msgserver.routing.trust import Examiner
 from msgserver.routing.upkeep import Upkeep
@@ -102,6 +104,7 @@ class HubService(Service):
             readers=config.store.readers,
             writers=config.store.writers,
             state_dir=state,
+            most_copies=config.hub.most_copies,
         )
         self.desk = desk = Desk(store, bus, lanes, config.hub.name, new_uid, reactor, config.hub.contact)
         self.rules = rules = Snapshots(store, config.hub.region)
@@ -122,6 +125,8 @@ class HubService(Service):
 
         self.outbox = outbox = Outbox(store, bus, node, render, random.random, reactor)
         self.statuses = Statuses(store, bus, outbox, router.last_in, node, reactor)
+        self.spreader = Spreader(store, bus, node, config.hub.most_copies, reactor)
+        self.digests = Digests(store, bus, config.hub.name, new_uid, reactor)
         self.upkeep = Upkeep(store, bus, node, tuple(config.connector), reactor)
         self.connectors: dict[str, IConnector] = {}
         for name, found in loaded.items():
@@ -191,6 +196,8 @@ class HubService(Service):
             self.bell.startService()
         self.workers.startService()
         self.plugins.startService()
+        self.spreader.start()
+        self.digests.start()
         self.reader.start()
         for connector in self.connectors.values():
             start_one(connector)
@@ -234,6 +241,8 @@ class HubService(Service):
         self.recorder.stop()
         await step("the reader", self.reader.stop, reactor)
         await step("the plug-in parsers", self.plugins.stopService, reactor)
+        await step("the digests", self.digests.stop, reactor)
+        await step("the copies", self.spreader.stop, reactor)
         await step("the workers", self.workers.stopService, reactor)
         await step("the statuses", self.statuses.stop, reactor)
         await step("the store", self.store.close, reactor)

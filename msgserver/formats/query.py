@@ -148,6 +148,15 @@ def personal(tree: Tree | None) -> bool:
     return isinstance(tree, All | Any) and any(personal(part) for part in tree.parts)
 
 
+def unknowable(tree: Tree) -> bool:
+    """Whether it asks for what no message has yet while it is being routed: what became of copies, its number."""
+    if isinstance(tree, Numbered) or (isinstance(tree, Term) and tree.key == "status"):
+        return True
+    if isinstance(tree, Not):
+        return unknowable(tree.part)
+    return isinstance(tree, All | Any) and any(unknowable(part) for part in tree.parts)
+
+
 class _Reading:
     """One pass over a query's text."""
 

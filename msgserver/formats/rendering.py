@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from unicodedata import category
@@ -99,6 +100,69 @@ def _footer(words: Words) -> str:
     who = one_line(words.sender_name, 100) or "somebody"
     came = f"From {who} by {words.channel}" if words.channel else f"From {who}"
     return " · ".join(filter(None, (came, ref, one_line(words.why, 200))))
+
+
+def consent_question(hub: str, who: str, what: str) -> str:
+    """The question to somebody whom others want to send copies, within one text message where the names are short."""
+    return (
+        f"{one_line(hub, 40)}: {one_line(who, 30)} wants to send you messages about {one_line(what, 40)}."
+        " Reply YES to get them. Reply STOP and you never hear from us."
+    )
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a digest; ``when`` is the time where the reader lives, as words."""
+
+    ticket: int | None = None
+    who: str = ""
+    subject: str = ""
+    text: str = ""
+    when: str = ""
+    channel: str = ""
+    why: str = ""
+
+
+_EXCERPT = 600  # characters of a message in a digest by mail or chat
+SHORT_DIGEST = 300  # characters of a digest as a text message: two of Latin letters, five of others
+
+
+def digest(items: Sequence[Item], more: int, hub: str, short: bool) -> Rendered:
+    """Many messages as one, oldest first; ``more``: how many there are beyond these. ``short``: as a text message."""
+    count = len(items) + more
+    title = f"{hub}: {count} message{'' if count == 1 else 's'}"
+    if short:
+        return Rendered("", _short_digest(title, items, more))
+    blocks = []
+    for item in items:
+        number = f"#{item.ticket} " if item.ticket is not None else ""
+        who = one_line(item.who, 60) or "Somebody"
+        head = f"{number}{who}, " + ", ".join(filter(None, (one_line(item.channel, 40), item.when)))
+        subject = bare_subject(item.subject)
+        said = [head, subject] if subject else [head]
+        said.append(shortened(item.text.strip(), _EXCERPT))
+        if item.why:
+            said.append(f"({one_line(item.why, 200)})")
+        blocks.append("\n".join(part for part in said if part))
+    if more:
+        blocks.append(f"... and {more} more")
+    return Rendered(title, "\n\n".join(blocks))
+
+
+def _short_digest(title: str, items: Sequence[Item], more: int) -> str:
+    """As many messages as fit, each cut to its share; the rest is counted."""
+    lines = [f"{title}"]
+    left = SHORT_DIGEST - len(title)
+    for place, item in enumerate(items):
+        number = f"#{item.ticket} " if item.ticket is not None else ""
+        said = one_line(bare_subject(item.subject) or item.text, 300)
+        line = f"{number}{one_line(item.who, 20) or 'Somebody'}: {said}"
+        share = max(30, left // (len(items) - place) - 1)
+        if left < 40:
+            more += len(items) - place
+            break
+        lines.append(shortened(line, min(share, left - 1)))
+        left -= len(lines[-1]) + 1
+    return "\n".join(lines) + (f"\n+{more} more" if more else "")
 
 
 def shortened(text: str, limit: int) -> str:

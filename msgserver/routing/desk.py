@@ -10,8 +10,9 @@ from twisted.logger import Logger
 from msgserver.records import Draft, Recorded, Viewer
 from msgserver.routing.bus import Bus
 from msgserver.routing.loopguard import Notices
-from msgserver.routing.may import Act, require
+from msgserver.routing.may import Act, narrowed, require
 from msgserver.routing.plan import Planned
+from msgserver.store import consent
 from msgserver.store.answering import Wish
 from msgserver.store.door import Store
 from msgserver.store.writing import write_draft
@@ -54,8 +55,9 @@ class Desk:
             Refused: in words: nobody to send to, a ticket that is not there, ...
             StoreError: it was not written.
         """
-        require(actor, Act.REPLY if draft.ticket_id is not None else Act.WRITE)
-        return await self._write(actor, draft)
+        act = Act.REPLY if draft.ticket_id is not None else Act.WRITE
+        require(actor, act)
+        return await self._write(narrowed(actor, act), draft)
 
     async def _write(self, actor: Viewer, draft: Draft) -> Recorded:
         lanes = dict(self._lanes)
@@ -64,6 +66,14 @@ class Desk:
         self._bus.ring("ticket", (recorded.ticket_id,))
         self._bus.ring("delivery", ("*",))
         return recorded
+
+    async def ask_consent(self, actor: Viewer, subscription_id: int) -> bool:
+        """Ask a person whom somebody else subscribed whether they want it; False: they are not to be asked (today)."""
+        lanes, now, uid = dict(self._lanes), self._reactor.seconds(), self._new_uid()
+        asked = await self._store.write(consent.ask, actor, subscription_id, uid, self._hub_name, lanes, now)
+        if asked:
+            self._bus.ring("delivery", ("*",))
+        return asked
 
     def wish(self, planned: Planned) -> Wish | None:
         """What the hub itself has to answer to a message, by whichever lanes there are; None: nothing."""

@@ -27,6 +27,7 @@ class Planned(msgspec.Struct, frozen=True):
     plan: Plan
     choice: Choice = Choice.NONE
     language: str = ""
+    fresh: str = ""  # what is new in it: the text without the mail it answers
 
 
 FLAGGED = PlannedTag(
@@ -172,7 +173,7 @@ def make_plan(
         search=_searched(read.sender, reading.sender_name, arrival.recipients, read.terms.subject, read.terms.body),
         rules_version=rules.version,
     )
-    return Planned(made, heard.choice, heard.language)
+    return Planned(made, heard.choice, heard.language, reading.fresh)
 
 
 def believed(arrival: Arrival) -> str:

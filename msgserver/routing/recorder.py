@@ -27,12 +27,14 @@ from msgserver.routing.decision import NO_SUGGESTION, Suggested, Words
 from msgserver.routing.joiner import Joined, Joiner
 from msgserver.routing.journalling import Journalled
 from msgserver.routing.plan import Planned, Read, make_plan, read_mail, read_text
+from msgserver.routing.replies import Answer, Replies
 from msgserver.routing.snapshot import Snapshots
 from msgserver.store import answering, deliveries, journal, parts, subscriptions
 from msgserver.store.answering import Wish, record_and_answer
 from msgserver.store.door import Store, StoreError
 from msgserver.store.groups import place
 from msgserver.store.recording import record
+from msgserver.store.replies import record_answer
 
 MOST_TRIES = 3
 MOST_REPLANS = 20  # of one arrival, while rules are being edited
@@ -57,6 +59,7 @@ class _Work:
         self.read: Read | None = None
         self.planned: Planned | None = None
         self.wish: Wish | None = None
+        self.answer: Answer | None = None  # a colleague's, written to a copy
         self.joined: Joined | None = None  # where it came in several parts
         self.tries = 0
         self.replans = 0
@@ -75,11 +78,16 @@ def _apart(works: list[_Work]) -> list[list[_Work]]:
 
 
 @place("C2")
-def record_whole(tx: Any, plan: Plan, whole: Joined, wish: Wish | None, now: float) -> Recorded:
+def record_whole(
+    tx: Any, plan: Plan, whole: Joined, wish: Wish | None, now: float, answer: Answer | None = None
+) -> Recorded:
     """Record a message and, in the same transaction, what its other parts became; stale where one is taken already."""
     if not parts.free(tx, [*whole.others, plan.raw_id]):
         return Recorded(0, 0, 0, stale=True)
-    recorded = record_and_answer(tx, plan, wish, now) if wish is not None else record(tx, [plan])[0]
+    if answer is not None:
+        recorded = record_answer(tx, answer.actor, answer.draft, plan, now)
+    else:
+        recorded = record_and_answer(tx, plan, wish, now) if wish is not None else record(tx, [plan])[0]
     if not recorded.stale:
         parts.settle(tx, whole.others, recorded.message_id, now)
         parts.keep_last(tx, plan.raw_id, whole.group, whole.place, recorded.message_id, now)
@@ -117,6 +125,7 @@ class Recorder:
         self._reactor = reactor
         self._suggest = suggest
         self._joiner = Joiner(store, bus, signer, rules, self._show, reactor)
+        self._replies = Replies(store, reactor)
         self._pauses: set[Deferred[Any]] = set()
         self._stopped = False
 
@@ -190,16 +199,19 @@ class Recorder:
         return again + await self._plan_again(stale), slow
 
     def _write(self, work: _Work, plan: Plan) -> Coroutine[Any, Any, Recorded]:
+        now, answer = self._reactor.seconds(), work.answer
         if work.joined is not None:
-            return self._store.write(record_whole, plan, work.joined, work.wish, self._reactor.seconds())
+            return self._store.write(record_whole, plan, work.joined, work.wish, now, answer)
+        if answer is not None:
+            return self._store.write(record_answer, answer.actor, answer.draft, plan, now)
         if work.wish is not None:
-            return self._store.write(record_and_answer, plan, work.wish, self._reactor.seconds())
+            return self._store.write(record_and_answer, plan, work.wish, now)
         return self._store.batch(record, plan)
 
     async def _write_all(self, works: Sequence[_Work]) -> list[Recorded | Failure]:
         """Write the plans, all in one unit; where that fails, each alone, so that only the guilty one does."""
         plans = [work.planned.plan for work in works if work.planned]
-        if len(plans) > 1 and not any(work.joined or work.wish for work in works):
+        if len(plans) > 1 and not any(work.joined or work.wish or work.answer for work in works):
             try:
                 return [*await self._store.write(record, plans)]
             except StoreError:
@@ -249,7 +261,9 @@ class Recorder:
         if work.joined is not None and work.joined.missing:
             plan = joining.without(work.planned.plan, work.joined.missing)
             work.planned = msgspec.structs.replace(work.planned, plan=plan)
-        work.wish = self._wish(work.planned)
+        if work.planned.choice is Choice.NONE:
+            work.planned, work.answer = await self._replies.look(work.planned)
+        work.wish = self._wish(work.planned) if work.answer is None else None
 
     async def show_overdue(self) -> None:
         """Show what has waited long for parts that did not come."""

@@ -42,9 +42,15 @@ def entries(
     cursor_word: str = "",
     limit: int = 100,
 ) -> Page[Entry]:
-    """The newest lines, narrowed by whatever is given. Whether somebody may look is the caller's to ask."""
+    """The newest lines, narrowed by whatever is given; a ``thing`` may end in ``*``.
+
+    Whether somebody may look is the caller's to ask.
+    """
     rows = select(audit, auth_user.c.name.label("user")).outerjoin(auth_user, auth_user.c.id == audit.c.user_id)
-    if thing:
+    if thing.endswith("*"):
+        start = thing[:-1]
+        rows = rows.where(audit.c.object >= start, audit.c.object < f"{start}\U0010ffff")
+    elif thing:
         rows = rows.where(audit.c.object == thing)
     if user_id is not None:
         rows = rows.where(audit.c.user_id == user_id)
@@ -56,6 +62,17 @@ def entries(
     limit = size(limit)
     items = [_entry(row) for row in tx.execute(rows.order_by(audit.c.id.desc()).limit(limit + 1))]
     return Page(tuple(items[:limit]), cursor(items[limit - 1].id) if len(items) > limit else "")
+
+
+def acts(tx: Connection) -> list[str]:
+    """Every act there is a line of, by name: found by skipping from one to the next in the index."""
+    found: list[str] = []
+    last: str | None = ""
+    while last is not None and len(found) < 500:
+        last = tx.scalar(select(audit.c.act).where(audit.c.act > last).order_by(audit.c.act).limit(1))
+        if last is not None:
+            found.append(last)
+    return found
 
 
 def _entry(row: Any) -> Entry:

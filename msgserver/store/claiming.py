@@ -1,20 +1,20 @@
 """A lane takes what is due: claimed and committed before a byte goes out, with all that rendering needs.
 
 ``next_attempt`` says when a delivery is due (quiet hours move it); while claimed, when the claim's lease ends. What has
-expired, asked for no more messages, or lies in its receiver's quiet hours is put aside instead of claimed; urgent ones
-are sent in quiet hours too, and the one answer to STOP goes out in spite of it (its message's cause is "opt-out").
+expired, asked for no more messages, belongs to a subscription that was ended, or lies in its receiver's quiet hours is
+put aside instead of claimed; urgent ones are sent in quiet hours too, and the one answer to STOP goes out in spite of
+it (its message's cause is "opt-out").
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from sqlalchemy import Connection, select
 
+from msgserver.formats.zones import quiet_until
 from msgserver.message import Attachment
 from msgserver.records import Claimed, Priority, Template
 from msgserver.store import blobs, bulk
@@ -51,6 +51,10 @@ _DUE_SQL = """
       ) AS text) END AS refs,
       (SELECT count(*) FROM msg_attachment a WHERE a.message_id = m.id) AS attached,
       m.cause <> 'opt-out' AND EXISTS (SELECT 1 FROM suppression x WHERE x.address = d.address) AS stopped,
+      CASE WHEN d.subscription_id IS NOT NULL AND s.id IS NULL AND NOT EXISTS (
+        SELECT 1 FROM pe_subscription o JOIN msg_tag t ON t.message_id = d.message_id AND t.resource = o.resource
+          AND (o.record = '' OR o.record = t.record) WHERE o.pr_pe_id = d.entity_id AND o.digest = ''
+      ) THEN 1 ELSE 0 END AS ended,
       COALESCE(s.quiet_from, e.quiet_from) AS quiet_from, COALESCE(s.quiet_until, e.quiet_until) AS quiet_until,
       COALESCE(e.timezone, '') AS timezone, d.entity_id AS entity_id, s.id AS subscription_id,
       COALESCE((SELECT rr.name FROM resource_record rr WHERE rr.uid = s.record AND s.record <> ''),
@@ -70,8 +74,8 @@ _DUE_SQL = """
     """
 _DUE_OUT = (
     "id attempt address to_name priority expires why message_id uid ticket_id number direction subject body html"
-    " sender sender_name source author automatic received_at refs attached stopped quiet_from quiet_until timezone"
-    " entity_id subscription_id topic label template_id template_values reached"
+    " sender sender_name source author automatic received_at refs attached stopped ended quiet_from quiet_until"
+    " timezone entity_id subscription_id topic label template_id template_values reached"
 )
 _SKIP = ("", "FOR UPDATE SKIP LOCKED")
 _DUE = bulk.Statement(_DUE_SQL, out=_DUE_OUT, skip_locked=_SKIP, named=("", ""))
@@ -113,6 +117,7 @@ class _Due(msgspec.Struct, array_like=True):
     refs: str | None
     attached: int
     stopped: bool | int
+    ended: int
     quiet_from: int | None
     quiet_until: int | None
     timezone: str
@@ -188,35 +193,13 @@ def _verdict(one: _Due, now: float) -> tuple[str, str, float | None]:
         return "expired", "it was not sent in time", None
     if one.stopped:
         return "suppressed", "this address asked for no more messages", None
+    if one.ended:
+        return "cancelled", "the subscription was ended before this was sent", None
     if one.priority < Priority.URGENT and one.quiet_from is not None and one.quiet_until is not None:
         until = quiet_until(now, one.quiet_from, one.quiet_until, one.timezone)
         if until is not None:
             return "pending", "waits for the end of the receiver's quiet hours", until
     return "claimed", "", None
-
-
-def quiet_until(now: float, quiet_from: int, until: int, timezone: str) -> float | None:
-    """When the quiet hours end that ``now`` lies in; None: it lies in none.
-
-    Args:
-        now: POSIX seconds.
-        quiet_from: minutes after midnight, as is ``until``; where later than ``until`` they span midnight.
-        until: see ``quiet_from``.
-        timezone: IANA name; UTC where empty or unknown.
-    """
-    try:
-        zone = ZoneInfo(timezone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
-        zone = ZoneInfo("UTC")
-    local = datetime.fromtimestamp(now, zone)
-    minute = local.hour * 60 + local.minute
-    inside = quiet_from <= minute < until if quiet_from <= until else minute >= quiet_from or minute < until
-    if not inside:
-        return None
-    end = local.replace(hour=until // 60 % 24, minute=until % 60, second=0, microsecond=0)
-    if end <= local:
-        end += timedelta(days=1)
-    return end.timestamp()
 
 
 def _claimed(

@@ -28,6 +28,7 @@ from twisted.python.threadpool import ThreadPool
 
 from msgserver.store import blobs, bulk, migrations
 from msgserver.store.failures import Busy, DiskFull, StoreError, disconnected, in_words
+from msgserver.store.fanout import MOST_COPIES
 from msgserver.store.groups import GroupWriter
 
 __all__ = ["Busy", "DiskFull", "Store", "StoreError", "once"]
@@ -43,7 +44,14 @@ class Store:
     """All that is remembered. ``dialect`` is "sqlite" or "postgresql"."""
 
     def __init__(
-        self, url: str, reactor: IReactorFromThreads, *, readers: int = 3, writers: int = 1, state_dir: Path
+        self,
+        url: str,
+        reactor: IReactorFromThreads,
+        *,
+        readers: int = 3,
+        writers: int = 1,
+        state_dir: Path,
+        most_copies: int = MOST_COPIES,
     ) -> None:
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
@@ -54,6 +62,7 @@ class Store:
             )
         self._reactor = reactor
         self._readers = readers
+        self._most_copies = most_copies
         self._writers = 1 if self.dialect == "sqlite" else max(2, min(writers, 4))
         self._lock: int | None = None
         self._opened = False
@@ -69,6 +78,7 @@ class Store:
             self._take_file()
         try:
             self._write_engine = _engine(self.url, self.state_dir, size=self._writers, writing=True)
+            self._write_engine.update_execution_options(most_copies=self._most_copies)
             self._read_engine = _engine(self.url, self.state_dir, size=self._readers, writing=False)
             with self._write_engine.begin() as tx:
                 migrations.upgrade(tx)

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, join, select, text
 
-from msgserver.store import blobs
+from msgserver.store import blobs, counting
 from msgserver.store.claiming import LEASE
 from msgserver.store.schema import msg_attachment, msg_raw, msg_raw_bytes
 
@@ -60,7 +60,9 @@ _QUESTIONS = (
            JOIN pe_entity p ON p.id = s.pr_pe_id AND p.kind = 'person'
            JOIN msg_tag t ON t.resource = s.resource AND (s.record = '' OR s.record = t.record) AND t.user_id IS NULL
            JOIN msg_log m ON m.id = t.message_id
-           WHERE s.digest = '' AND m.direction = 'in' AND NOT m.spam AND t.created_at = m.received_at
+           WHERE m.direction = 'in' AND NOT m.spam AND t.created_at = m.received_at
+             AND m.received_at < (SELECT COALESCE(min(j.run_at), m.received_at + 1) FROM job j
+               WHERE j.kind = 'copies' AND j.state = 'waiting')
              AND s.created_at < m.received_at AND m.trouble NOT LIKE '%copied to nobody%'
              AND COALESCE(m.entity_id, 0) <> p.id
              AND EXISTS (SELECT 1 FROM pe_contact c WHERE c.entity_id = p.id AND c.created_at < m.received_at
@@ -105,17 +107,6 @@ _QUESTIONS = (
         """SELECT m.id, m.ticket_id FROM msg_log m LEFT JOIN ticket t ON t.id = m.ticket_id
            WHERE m.ticket_id IS NOT NULL AND t.id IS NULL""",
     ),
-    (
-        "I8: {0} messages are kept as the total of {1}, counting gives {2}",
-        """WITH counted AS (
-             SELECT t.resource || '/' || t.record AS tagged, count(*) AS n FROM msg_tag t
-             JOIN msg_log m ON m.id = t.message_id AND m.direction = 'in' AND NOT m.spam GROUP BY 1)
-           SELECT c.value, c.key, COALESCE(n, 0) FROM counter c LEFT JOIN counted ON tagged = c.key
-             WHERE c.name = 'total' AND c.user_id = 0 AND c.value <> COALESCE(n, 0)
-           UNION ALL
-           SELECT 0, tagged, n FROM counted LEFT JOIN counter c ON c.key = tagged AND c.name = 'total' AND c.user_id = 0
-             WHERE c.key IS NULL""",
-    ),
 )
 
 
@@ -129,6 +120,7 @@ def check(tx: Connection, now: float | None = None) -> list[str]:
     for sentence, query in _QUESTIONS:
         parameters = {"now": at} if ":now" in query else {}
         found += _shortened(sentence.format(*row) for row in tx.execute(text(query), parameters))
+    found += _shortened(counting.differences(tx))
     found += _shortened(_bytes(tx))
     found += _shortened(_files(tx, at))
     return found

@@ -12,8 +12,10 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
+    Text,
     and_,
     bindparam,
+    cast,
     delete,
     func,
     insert,
@@ -37,6 +39,7 @@ from msgserver.store.schema import (
     pe_entity,
     resource_record,
     resource_type,
+    saved_view,
 )
 from msgserver.store.search import finding, inbound, of_others, unread, unread_from
 from msgserver.store.upsert import insert_new, inserting
@@ -158,13 +161,17 @@ def _tag_rows() -> Any:
     name = func.coalesce(resource_record.c.name, resource_type.c.label, msg_tag.c.resource)
     own = func.nullif(msg_tag.c.record, "")
     return (
-        select(msg_tag, func.coalesce(resource_record.c.name, pe_entity.c.name, own, name).label("name"))
+        select(
+            msg_tag,
+            func.coalesce(resource_record.c.name, pe_entity.c.name, saved_view.c.name, own, name).label("name"),
+        )
         .outerjoin(
             resource_record,
             and_(resource_record.c.uid == msg_tag.c.record, resource_record.c.resource == msg_tag.c.resource),
         )
         .outerjoin(resource_type, resource_type.c.name == msg_tag.c.resource)
         .outerjoin(pe_entity, and_(pe_entity.c.uid == msg_tag.c.record, msg_tag.c.resource == ENTITY))
+        .outerjoin(saved_view, and_(msg_tag.c.resource == "search", cast(saved_view.c.id, Text) == msg_tag.c.record))
         .join(msg_log, msg_log.c.id == msg_tag.c.message_id)
     )
 
@@ -173,7 +180,8 @@ def tags(tx: Connection, viewer: Viewer, message_ids: Iterable[int]) -> dict[int
     """The tags of messages, each with its name for people; messages without tags are not in the answer."""
     found: dict[int, list[Tag]] = {}
     rows = _tag_rows().where(msg_tag.c.message_id.in_(list(message_ids)), visible.messages(viewer))
-    for row in tx.execute(rows.order_by(msg_tag.c.id)):
+    # Sorted here: asked for them in the order of their ids, SQLite walks through every tag there is.
+    for row in sorted(tx.execute(rows), key=lambda row: row.id):
         found.setdefault(row.message_id, []).append(Tag(**row._mapping))
     return found
 
@@ -244,9 +252,8 @@ def attachments(tx: Connection, viewer: Viewer, message_ids: Iterable[int]) -> d
         select(*_ATTACHMENT)
         .join(msg_log, msg_log.c.id == msg_attachment.c.message_id)
         .where(msg_attachment.c.message_id.in_(list(message_ids)), visible.messages(viewer))
-        .order_by(msg_attachment.c.id)
     )
-    for row in tx.execute(rows):
+    for row in sorted(tx.execute(rows), key=lambda row: row.id):
         found.setdefault(row.message_id, []).append(StoredAttachment(**row._mapping))
     return found
 

@@ -14,11 +14,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
 from sqlalchemy import Connection
 
 from msgserver.message import Attachment
 from msgserver.records import Plan, Recorded
-from msgserver.store import blobs, bulk, fanout
+from msgserver.store import blobs, bulk, fanout, saved
 from msgserver.store.choosing import Known, choose, senders
 from msgserver.store.groups import place
 from msgserver.store.schema import msg_attachment, msg_log, msg_tag, ticket
@@ -66,6 +67,7 @@ def _record(tx: Connection, plans: Sequence[Plan]) -> list[Recorded]:
     write_tags(tx, plans, ids)
     _assign(tx, plans, chosen)
     _count_hits(tx, plans)
+    plans = _watched(tx, plans, ids)
     copied = fanout.copy(tx, [(ids[i], plan) for i, plan in enumerate(plans) if plan.forward and not plan.spam])
     _READ.run(tx, [(plan.raw_id, ids[i], plan.received_at) for i, plan in enumerate(plans) if plan.raw_id])
     return [
@@ -229,10 +231,10 @@ def write_attachments(tx: Connection, attachments: Sequence[tuple[int, Attachmen
 _COUNT = bulk.Statement(
     """
     WITH r AS MATERIALIZED ({rows})
-    INSERT INTO counter (name, key, user_id, value) SELECT 'total', key, 0, n FROM r WHERE true ORDER BY key
+    INSERT INTO counter (name, key, user_id, value) SELECT name, key, 0, n FROM r WHERE true ORDER BY name, key
     ON CONFLICT (name, key, user_id) DO UPDATE SET value = counter.value + excluded.value
     """,
-    rows="key:text n:int",
+    rows="name:text key:text n:int",
 )
 
 _TAG = ("message_id", "resource", "record", "rule_id", "user_id", "why", "confidence", "created_at")
@@ -240,17 +242,18 @@ _TAG = ("message_id", "resource", "record", "rule_id", "user_id", "why", "confid
 
 def write_tags(tx: Connection, plans: Sequence[Plan], ids: Sequence[int]) -> None:
     """Write the tags of new messages, and count them."""
-    rows, counts = [], Counter[str]()
+    rows, counts = [], Counter[tuple[str, str]]()
     for i, plan in enumerate(plans):
         tags = {(bulk.clean(tag.resource), bulk.clean(tag.record)): tag for tag in reversed(plan.tags)}
         for (resource, key), tag in tags.items():
             why = bulk.clean(tag.why)
             rows.append((ids[i], resource, key, tag.rule_id, tag.user_id, why, tag.confidence, plan.received_at))
         if not plan.spam:
-            counts.update(f"{resource}/{key}" for resource, key in tags)
+            counts.update(("total", f"{resource}/{key}") for resource, key in tags)
+            counts.update(("type total", resource) for resource in {resource for resource, _ in tags})
     bulk.insert_rows(tx, msg_tag, _TAG, rows)
     if counts:
-        _COUNT.run(tx, list(counts.items()))
+        _COUNT.run(tx, [(*name, n) for name, n in counts.items()])
 
 
 _ASSIGN = bulk.Statement(
@@ -291,6 +294,22 @@ def _count_hits(tx: Connection, plans: Sequence[Plan]) -> None:
     hits = Counter((rule_id, int(plan.received_at // DAY)) for plan in plans for rule_id in plan.matched)
     if hits:
         _HITS.run(tx, [(*key, many) for key, many in hits.items()])
+
+
+def _watched(tx: Connection, plans: Sequence[Plan], ids: Sequence[int]) -> Sequence[Plan]:
+    """Tag what saved searches find that somebody subscribed to; returns the plans with these tags too."""
+    hits = saved.hits(tx, ids)
+    if not hits:
+        return plans
+    fresh = []
+    for i, plan in enumerate(plans):
+        there = {(tag.resource, tag.record) for tag in plan.tags}
+        found = (tag for tag in hits.get(ids[i], ()) if (tag.resource, tag.record) not in there)
+        fresh.append(msgspec.structs.replace(plan, tags=tuple(found)))
+    write_tags(tx, fresh, ids)
+    return [
+        msgspec.structs.replace(plan, tags=(*plan.tags, *extra.tags)) for plan, extra in zip(plans, fresh, strict=True)
+    ]
 
 
 _READ = bulk.Statement(

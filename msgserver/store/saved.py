@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
-from msgserver.records import Viewer
+from msgserver.formats.query import parse, personal, unknowable
+from msgserver.records import HUB, PlannedTag, Viewer
 from msgserver.store import audit
 from msgserver.store.bulk import clean
 from msgserver.store.edits import Refused
-from msgserver.store.schema import draft, saved_view
+from msgserver.store.schema import draft, msg_log, pe_subscription, saved_view
+from msgserver.store.search import answering, finding
 from msgserver.store.upsert import put
 
+SEARCH = "search"  # the resource under which a saved search is subscribed to, by its number
 LONGEST_DRAFT = 1_000_000  # characters
 
 
@@ -70,11 +74,14 @@ def change_view(tx: Connection, actor: Viewer, view_id: int, name: str, query: s
     Raises:
         Refused: it has no name or asks nothing.
     """
-    if saved(tx, actor, view_id) is None:
+    before = saved(tx, actor, view_id)
+    if before is None:
         return None
     name, query = clean(" ".join(name.split())[:100]), clean(query.strip()[:1000])
     if not name or not query:
         raise Refused("Nothing was saved: give the search a name and some words.")
+    if before.user_id is None and _subscribed(tx, view_id):
+        check_watchable(query)
     changed = update(saved_view).where(saved_view.c.id == view_id).values(name=name, query=query)
     row = tx.execute(changed.returning(*saved_view.c)).one()
     audit.note(tx, actor, "change view", f"view/{view_id}", {"name": name}, now)
@@ -82,12 +89,67 @@ def change_view(tx: Connection, actor: Viewer, view_id: int, name: str, query: s
 
 
 def remove_view(tx: Connection, actor: Viewer, view_id: int, now: float) -> bool:
-    """Forget it."""
+    """Forget it.
+
+    Raises:
+        Refused: somebody has subscribed to it.
+    """
     if saved(tx, actor, view_id) is None:
         return False
+    if _subscribed(tx, view_id):
+        raise Refused("Nothing was removed: somebody has subscribed to this search. End the subscriptions first.")
     tx.execute(delete(saved_view).where(saved_view.c.id == view_id))
     audit.note(tx, actor, "remove view", f"view/{view_id}", {}, now)
     return True
+
+
+# --- saved searches that somebody subscribed to ----------
+
+
+def check_watchable(query: str) -> None:
+    """See that a search can be asked of a message while it is being routed.
+
+    Raises:
+        Refused: it finds other messages for each reader, or what no message is yet when it comes in.
+    """
+    tree = parse(query).tree
+    if tree is None:
+        raise Refused("Nothing was saved: this search asks for nothing.")
+    if personal(tree):
+        raise Refused("Nothing was saved: is:unread, is:read and me mean something else to everybody. Leave them out.")
+    if unknowable(tree):
+        raise Refused("Nothing was saved: no message has a status: or an id: yet when it comes in. Leave them out.")
+
+
+def _subscribed(tx: Connection, view_id: int) -> bool:
+    row = pe_subscription.c
+    mine = select(row.id).where(row.resource == SEARCH, row.record == str(view_id))
+    return tx.execute(mine.limit(1)).first() is not None
+
+
+def watched(tx: Connection) -> list[SavedView]:
+    """Everybody's searches that somebody has subscribed to."""
+    row = saved_view.c
+    subscribed = select(pe_subscription.c.record).where(pe_subscription.c.resource == SEARCH).distinct()
+    numbers = [int(one) for one in tx.scalars(subscribed) if one.isdecimal()]
+    if not numbers:
+        return []
+    rows = select(saved_view).where(row.id.in_(numbers), row.user_id.is_(None))
+    return [_view(one) for one in tx.execute(rows.order_by(row.id))]
+
+
+def hits(tx: Connection, message_ids: Sequence[int]) -> dict[int, list[PlannedTag]]:
+    """By which watched searches messages that have just been written are found: as tags."""
+    found: dict[int, list[PlannedTag]] = {}
+    for view in watched(tx):
+        tree = parse(view.query).tree
+        if tree is None:
+            continue
+        here = answering(finding(tx, tree, HUB))
+        tag = PlannedTag(SEARCH, str(view.id), why=f"saved search “{view.name}”")
+        for number in tx.scalars(select(msg_log.c.id).where(msg_log.c.id.in_(message_ids), here)):
+            found.setdefault(number, []).append(tag)
+    return found
 
 
 # --- drafts ----------

@@ -246,6 +246,7 @@ msg_delivery_status = Table(
     _text("why"),
     _text("connector"),
     Column("state", Text, nullable=False, server_default="pending"),
+    _text("waits_for"),  # of a held one: "hourly", "daily" (its digest), "person" (a word); "": a connector
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("priority", SmallInteger, nullable=False, server_default="1"),
     _time("not_before", nullable=True),
@@ -284,6 +285,14 @@ Index(
     msg_delivery_status.c.id,
     sqlite_where=text("state IN ('held','unknown','failed')"),
     postgresql_where=text("state IN ('held','unknown','failed')"),
+)
+Index(
+    "ix_msg_delivery_status_digest",
+    msg_delivery_status.c.waits_for,
+    msg_delivery_status.c.address,
+    msg_delivery_status.c.id,
+    sqlite_where=text("state = 'held' AND waits_for <> ''"),
+    postgresql_where=text("state = 'held' AND waits_for <> ''"),
 )
 Index("ix_msg_delivery_status_ticket", msg_delivery_status.c.ticket_id, msg_delivery_status.c.id)
 
@@ -417,6 +426,12 @@ pe_entity = Table(
     CheckConstraint("kind IN ('person','group','organisation')", name="kind"),
     Index("ix_pe_entity_name", "name_folded"),
 )
+Index(
+    "ix_pe_entity_groups",
+    pe_entity.c.id,
+    sqlite_where=pe_entity.c.kind != "person",
+    postgresql_where=pe_entity.c.kind != "person",
+)
 
 pe_membership = Table(
     "pe_membership",
@@ -457,6 +472,7 @@ pe_subscription = Table(
     Column("quiet_until", SmallInteger),
     Column("creator_id", Big),
     _time("created_at"),
+    _time("asked_at", nullable=True),  # when its receiver was asked to agree, and has not yet; NULL: nothing to ask
     UniqueConstraint("pr_pe_id", "resource", "record", "channel"),
     Index("ix_pe_subscription_record", "resource", "record"),
 )
@@ -755,6 +771,8 @@ audit = Table(
     _text("object"),
     _text("detail", "{}"),
     Index("ix_audit_object", "object", "id"),
+    Index("ix_audit_user", "user_id", "id"),
+    Index("ix_audit_act", "act", "id"),
 )
 
 counter = Table(  # kept counts and versions; user_id 0 where a count is nobody's own

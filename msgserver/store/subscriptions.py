@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
 from msgserver.records import HUB, Subscription, Viewer
-from msgserver.store import audit, people, visible
+from msgserver.store import audit, consent, people, saved, visible
 from msgserver.store.edits import Refused
 from msgserver.store.paging import Page, cursor, position, size
 from msgserver.store.schema import pe_entity, pe_left, pe_subscription, resource_record
@@ -76,35 +76,82 @@ def subscribe(
     """Let an entity have copies; once more with the same channel changes the digest and the quiet hours.
 
     ``channel`` is an address scheme, empty for the preferred address; quiet hours are minutes after midnight where
-    the recipient lives. None where the actor may not see the entity.
+    the recipient lives. A person whom somebody else subscribes, by an address that nobody has verified, is asked first
+    (``asked_at``, see ``store.consent``). None where the actor may not see the entity.
 
     Raises:
         Refused: what was chosen is not to be had.
     """
-    if digest not in DIGESTS:
-        raise Refused(f"Nothing was saved: copies come at once, hourly or daily, not {digest!r}.")
-    if not resource:
-        raise Refused("Nothing was saved: choose what to subscribe to.")
-    if (quiet_from is None) != (quiet_until is None) or not all(
-        hour is None or 0 <= hour < 24 * 60 for hour in (quiet_from, quiet_until)
-    ):
-        raise Refused("Nothing was saved: give both ends of the quiet hours, from 00:00 to 23:59.")
+    _check(digest, quiet_from, quiet_until)
     if pr_pe_id != actor.entity_id and people.entity(tx, actor, pr_pe_id) is None:
         return None
+    record = _target(tx, actor, resource, record)
     row = pe_subscription.c
     same = and_(row.pr_pe_id == pr_pe_id, row.resource == resource, row.record == record, row.channel == channel)
-    values = {"digest": digest, "quiet_from": quiet_from, "quiet_until": quiet_until}
+    values: dict[str, Any] = {"digest": digest, "quiet_from": quiet_from, "quiet_until": quiet_until}
     if pr_pe_id != actor.entity_id:
         values["creator_id"] = actor.user_id or None  # by whose right it sends, from now on
     found = tx.execute(update(pe_subscription).where(same).values(**values).returning(*_COLUMNS)).one_or_none()
     if found is None:
         what = {"pr_pe_id": pr_pe_id, "resource": resource, "record": record, "channel": channel}
         values["creator_id"] = actor.user_id or None
+        if actor.user_id and pr_pe_id != actor.entity_id and consent.wanted(tx, pr_pe_id, channel):
+            values["asked_at"] = now
         made = insert(pe_subscription).values(created_at=now, **what, **values)
         found = tx.execute(made.returning(*_COLUMNS)).one()
     detail = {"resource": resource, "record": record, "channel": channel, "digest": digest}
     audit.note(tx, actor, "subscribe", f"entity/{pr_pe_id}", detail, now)
     return _subscription(found)
+
+
+def _check(digest: str, quiet_from: int | None, quiet_until: int | None) -> None:
+    if digest not in DIGESTS:
+        raise Refused(f"Nothing was saved: copies come at once, hourly or daily, not {digest!r}.")
+    if (quiet_from is None) != (quiet_until is None) or not all(
+        hour is None or 0 <= hour < 24 * 60 for hour in (quiet_from, quiet_until)
+    ):
+        raise Refused("Nothing was saved: give both ends of the quiet hours, from 00:00 to 23:59.")
+
+
+def _target(tx: Connection, actor: Viewer, resource: str, record: str) -> str:
+    """What to subscribe to, checked; of a saved search its number."""
+    if not resource:
+        raise Refused("Nothing was saved: choose what to subscribe to.")
+    if resource != saved.SEARCH:
+        return record
+    view = saved.saved(tx, actor, int(record)) if record.isdecimal() and len(record) < 16 else None
+    if view is None or view.user_id is not None:
+        raise Refused("Nothing was saved: there is no such saved search for everybody. Save it for everybody first.")
+    saved.check_watchable(view.query)
+    return str(view.id)
+
+
+def change(
+    tx: Connection,
+    actor: Viewer,
+    subscription_id: int,
+    digest: str,
+    quiet_from: int | None,
+    quiet_until: int | None,
+    now: float,
+) -> Subscription | None:
+    """Give a subscription another digest and other quiet hours; None where there is none that the actor may see.
+
+    Raises:
+        Refused: they are not to be had.
+    """
+    _check(digest, quiet_from, quiet_until)
+    before = subscription(tx, actor, subscription_id)
+    if before is None:
+        return None
+    values: dict[str, Any] = {"digest": digest, "quiet_from": quiet_from, "quiet_until": quiet_until}
+    if before.pr_pe_id != actor.entity_id:
+        values["creator_id"] = actor.user_id or None
+    changed = update(pe_subscription).where(pe_subscription.c.id == subscription_id).values(**values)
+    row = tx.execute(changed.returning(*_COLUMNS)).one()
+    detail = {"subscription": subscription_id, "digest": digest, "quiet_from": quiet_from, "quiet_until": quiet_until}
+    audit.note(tx, actor, "change subscription", f"entity/{before.pr_pe_id}", detail, now)
+    return _subscription(row)
 
 
 def unsubscribe(tx: Connection, actor: Viewer, subscription_id: int, now: float) -> bool:

@@ -92,7 +92,7 @@ def expire(tx: Connection, now: float) -> int:
     return changed + release(tx, now)
 
 
-_HELD = "state = 'held' AND connector = '' AND alert_id IS NULL"
+_HELD = "state = 'held' AND waits_for = '' AND connector = '' AND alert_id IS NULL"
 
 
 def release(tx: Connection, now: float) -> int:
@@ -165,7 +165,7 @@ def retry(tx: Connection, actor: Viewer, delivery_id: int, now: float) -> int:
         raise Refused(f"no connector sends {scheme}: now: set one up, and what is held goes out by itself")
     words = f"{actor.name} had it sent again"
     if row.state in (DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.UNKNOWN):
-        change = ", next_attempt = :now, not_before = NULL, connector = CAST(:connector AS text)"
+        change = ", next_attempt = :now, not_before = NULL, waits_for = '', connector = CAST(:connector AS text)"
         _all(tx, "id = :id", "pending", words, change, id=delivery_id, connector=connector, now=now)
         again = delivery_id
     else:

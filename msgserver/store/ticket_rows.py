@@ -135,7 +135,7 @@ def _facts(viewer: Viewer) -> Any:
         )
         .outerjoin(resource_type, resource_type.c.name == msg_tag.c.resource)
         .outerjoin(pe_entity, and_(pe_entity.c.uid == msg_tag.c.record, msg_tag.c.resource == messages.ENTITY))
-        .where(here)
+        .where(here, msg_tag.c.resource != literal_column("'search'"))
         .distinct()
     )
     number = func.count()

@@ -61,7 +61,8 @@ def messages(viewer: Viewer, log: FromClause = msg_log) -> ColumnElement[bool]:
     if viewer.grants:
         ways.append(exists(tagged.where(in_scope(viewer, msg_tag.c.resource, msg_tag.c.record))))
     if responds(viewer):
-        ways.append(~exists(tagged))
+        # A saved search finds a message; it does not take it off the heap of what nobody has filed yet.
+        ways.append(~exists(tagged.where(msg_tag.c.resource != "search")))
     return or_(*ways)
 
 

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import getChildForRequest
 
 from msgserver.connector import IHTTPConnector
-from msgserver.routing.may import Act, Forbidden, require
+from msgserver.routing.may import Act, Forbidden, narrowed, require
 from msgserver.store.edits import Refused, Stale
 from msgserver.web import forms, sessions
 from msgserver.web.ask import Answer, Ask, Cookie, Refusal, changed, not_found
@@ -196,6 +196,8 @@ class Doorman:
                 raise sessions.sign_in_first(ask)
         if isinstance(row.who, Act):
             require(ask.viewer, row.who)
+            if row.method in UNSAFE or row.api or row.who is Act.RAW:
+                ask = changed(ask, viewer=narrowed(ask.viewer, row.who))
         return ask
 
     async def _read_body(self, ask: Ask, row: Row, request: StrictRequest) -> Ask:

@@ -29,6 +29,13 @@ PRIORITIES = {
     Priority.URGENT: _("Urgent"),
 }
 
+DIGESTS = {"": _("at once"), "hourly": _("gathered every hour"), "daily": _("gathered every morning")}
+
+
+def time_of_day(minutes: int) -> str:
+    """Minutes after midnight as a time."""
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
 
 def channel(address: str) -> str:
     """What people call the channel of an address (or of a scheme)."""

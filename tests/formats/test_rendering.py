@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgserver.formats.rendering import Rendered, Words, as_mail, as_text, bare_subject, mail_subject, shortened
+from msgserver.formats.rendering import (
+    SHORT_DIGEST,
+    Item,
+    Rendered,
+    Words,
+    as_mail,
+    as_text,
+    bare_subject,
+    consent_question,
+    digest,
+    mail_subject,
+    shortened,
+)
 
 COPY = Words(
     subject="Re: Road closed", text="The bridge is down.\n\nOn Monday Bo wrote:\n> ?", quoted_from=21,
@@ -79,3 +91,38 @@ def test_shortened_keeps_to_its_limit(text, limit):
 
 def test_a_letter_keeps_its_marks():
     assert shortened("e\u0301" * 10, 6) == "e\u0301e\u0301…"
+
+
+ITEMS = [
+    Item(ticket=n, who=f"Ana {n}", subject=f"Road {n} closed", text="The bridge is down. " * 60, when="14.11. 22:13",
+         channel="modem1", why="you subscribed to Roads")
+    for n in range(1, 6)
+]  # fmt: skip
+
+
+def test_a_digest_by_mail_tells_each_message_with_its_context():
+    said = digest(ITEMS, 3, "Desk", short=False)
+    assert said.subject == "Desk: 8 messages"
+    assert said.text.startswith("#1 Ana 1, modem1, 14.11. 22:13\nRoad 1 closed\nThe bridge is down.")
+    assert said.text.count("(you subscribed to Roads)") == 5
+    assert said.text.endswith("... and 3 more")
+    assert len(said.text) < 5 * 800
+
+
+@given(st.lists(st.text(max_size=80), min_size=1, max_size=30), st.integers(0, 500))
+def test_a_digest_as_text_message_keeps_to_its_parts_and_counts_the_rest(subjects, more):
+    items = [Item(ticket=n, who="Ana", subject=subject, text=subject) for n, subject in enumerate(subjects)]
+    text = digest(items, more, "Desk", short=True).text
+    assert len(text) <= SHORT_DIGEST + 12
+    assert text.splitlines()[0].startswith(f"Desk: {len(items) + more} message")
+    lines = text.count("#")
+    assert lines >= 1
+    if more or "more" in text.splitlines()[-1]:
+        assert text.splitlines()[-1].startswith("+")
+
+
+def test_the_question_fits_a_text_message():
+    text = consent_question("Relief desk", "Ana", "Floods in the north")
+    assert len(text) <= 160
+    assert "YES" in text
+    assert "STOP" in text

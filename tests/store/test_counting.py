@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from msgserver.records import HUB, Grant, Role, Viewer
-from msgserver.store import counting, messages, resources, tickets
+from msgserver.store import counting, fsck, messages, resources, tickets
 from msgserver.store.schema import auth_user, counter, msg_log
 from tests.store.desk import NOW, conversation, message, user
 from tests.store.people import entity
@@ -24,7 +24,7 @@ def tx(database):
 
 def kept(tx):
     rows = select(counter.c.name, counter.c.key, counter.c.user_id, counter.c.value)
-    return {tuple(row) for row in tx.execute(rows.where(counter.c.name.in_(["total", "read"]), counter.c.value != 0))}
+    return {tuple(row) for row in tx.execute(rows.where(counter.c.name.in_(counting.KEPT), counter.c.value != 0))}
 
 
 def listed(tx, viewer, record, flag):
@@ -86,6 +86,16 @@ def test_whatever_happens_counts_are_as_counted_again(tx, seed):
         for record in RECORDS:
             shown = (listed(tx, viewer, record, "unread"), listed(tx, viewer, record, "read"))
             assert counted.get(record, (0, 0)) == shown
+        of_type = counting.of_types(tx, viewer, ["incident", "project"])
+        every = [
+            len(messages.log(tx, viewer, f"resource:incident is:{f}", limit=200).items) for f in ("unread", "read")
+        ]
+        assert of_type == ({"incident": tuple(every)} if any(every) else {})
+        search = "water resource:incident/r-1"
+        assert counting.of_search(tx, viewer, search) == tuple(
+            len(messages.log(tx, viewer, f"{search} is:{flag}", limit=200).items) for flag in ("unread", "read")
+        )
+    assert list(counting.differences(tx)) == []
     counting.recount(tx)
     assert kept(tx) == before
 
@@ -113,7 +123,39 @@ def test_counting_again_mends(tx):
     arrive(tx, conversation(tx), "r-1")
     tx.execute(update(counter).values(value=99))
     counting.recount(tx)
-    assert kept(tx) == {("total", "incident/r-1", 0, 1)}
+    assert kept(tx) == {("total", "incident/r-1", 0, 1), ("type total", "incident", 0, 1)}
+
+
+def test_the_check_of_the_store_counts_again(tx):
+    ana = user(tx, "ana")
+    messages.mark_read(tx, ana, [arrive(tx, conversation(tx), "r-1", "r-2")], NOW)
+    assert fsck.check(tx, NOW) == []
+    tx.execute(update(counter).where(counter.c.name.in_(["read", "type total"])).values(value=9))
+    said = [line for line in fsck.check(tx, NOW) if line.startswith("I8")]
+    assert len(said) == 3
+    assert "I8: 9 messages are kept as the type total of incident, counting gives 1" in said
+
+
+def test_of_a_type_somebody_counts_what_they_may_see(tx):
+    user(tx, "ana")
+    arrive(tx, conversation(tx), "r-1", "r-2")
+    arrive(tx, conversation(tx), "r-2")
+    for grants, count in (
+        ((Grant(Role.READER, "incident", "r-1"),), {"incident": (1, 0)}),
+        ((Grant(Role.READER, "incident"),), {"incident": (2, 0)}),
+        ((Grant(Role.READER, "project"),), {}),
+    ):
+        assert counting.of_types(tx, Viewer(1, "ana", grants), ["incident"]) == count
+
+
+def test_what_a_search_finds_is_counted_so_far_and_no_further(tx, monkeypatch):
+    ana = user(tx, "ana")
+    monkeypatch.setattr(counting, "MOST_FOUND", 3)
+    thread = conversation(tx)
+    for _ in range(5):
+        arrive(tx, thread, "r-1")
+    assert counting.of_search(tx, ana, "water") == (3, 0)
+    assert counting.of_search(tx, ana, "") == (0, 0)
 
 
 def test_versions_go_up(tx):

@@ -114,7 +114,7 @@ def test_a_record_filled_in_from_a_message(web: Web, call: Call) -> None:
 
 def test_routed_to_a_person_and_taken_back(web: Web, call: Call) -> None:
     bo = web.store.now(people.create_entity, HUB, "u-bo", EntityKind.PERSON, "Bo", NOW).id
-    web.store.now(people.add_contact, HUB, bo, Address.parse("mailto:bo@x.example"), NOW)
+    web.store.now(people.add_contact, HUB, bo, Address.parse("mailto:bo@x.example"), NOW, True)
     made = web.store.now(message, web.store.now(conversation))
     done = call("POST", f"/messages/{made}/route", {"entity": bo})
     assert (done.status, done.json["deliveries"], done.json["nobody"]) == (201, 1, 0)
@@ -128,7 +128,7 @@ def test_routed_to_a_person_and_taken_back(web: Web, call: Call) -> None:
 
 def test_tagging_brings_a_subscriber_a_copy(web: Web, call: Call) -> None:
     bo = web.store.now(people.create_entity, HUB, "u-bo", EntityKind.PERSON, "Bo", NOW).id
-    web.store.now(people.add_contact, HUB, bo, Address.parse("mailto:bo@x.example"), NOW)
+    web.store.now(people.add_contact, HUB, bo, Address.parse("mailto:bo@x.example"), NOW, True)
     web.store.now(subscriptions.subscribe, web.store.now(users.viewer, 1), bo, "incident", "i-1", NOW)
     made = web.store.now(message)
     call("POST", f"/messages/{made}/tags", {"tag": "incident/i-1"})

@@ -143,7 +143,7 @@ def test_a_record_of_another_application_has_a_page_by_its_messages(web: Web, an
 def test_subscribing_from_the_record_comes_back_to_it(web: Web, ana: Browser) -> None:
     record(web, "i-1", "Flood")
     web.store.now(people.create_entity, HUB, "u", EntityKind.PERSON, "Mina", NOW)
-    web.store.now(people.add_contact, HUB, 1, Address.parse("mailto:mina@x.example"), NOW)
+    web.store.now(people.add_contact, HUB, 1, Address.parse("mailto:mina@x.example"), NOW, True)
     page = "/resources/incident/i-1"
     done = ana.submit(page, "/subscriptions", entity="1", channel="")
     assert done.header("location") == f"{page}?said=subscribed"

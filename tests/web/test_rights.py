@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from msgserver.records import HUB, EntityKind, Grant, Role
-from msgserver.store import people, subscriptions, users
+from msgserver.store import people, saved, subscriptions, users
 from msgserver.web.api.map import API
 from msgserver.web.ask import Answer
 from msgserver.web.routes import Row
@@ -135,9 +135,24 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "POST /rules/{rule}/restore": OPERATORS,
     "GET /subscriptions": EVERY,
     "POST /subscriptions": {A, Role.ADMINISTRATOR},  # of others; of oneself everybody
+    "GET /subscriptions/{subscription}": EVERY,
+    "POST /subscriptions/{subscription}": {A, Role.ADMINISTRATOR},
+    "POST /subscriptions/{subscription}/ask": {A, Role.ADMINISTRATOR},
+    "GET /copies": OPERATORS,
+    "POST /copies/{message}/send": OPERATORS,
+    "POST /copies/{message}/cancel": OPERATORS,
+    "GET /audit": OPERATORS,
+    "GET /searches": EVERY,
+    "POST /searches": EVERY,  # of one's own; for everybody: see below
+    "POST /searches/{view}": {A, O, Role.ADMINISTRATOR},  # one that is everybody's
+    "POST /searches/{view}/remove": {A, O, Role.ADMINISTRATOR},
     "POST /subscriptions/{subscription}/remove": {A, Role.ADMINISTRATOR},
     "GET /users": {Role.ADMINISTRATOR},
     "POST /users": {Role.ADMINISTRATOR},
+    "GET /users/{user}": {Role.ADMINISTRATOR},
+    "POST /users/{user}/grants": {Role.ADMINISTRATOR},
+    "POST /users/{user}/revoke": {Role.ADMINISTRATOR},
+    "POST /users/{user}/person": {Role.ADMINISTRATOR},
     "POST /users/{user}/role": {Role.ADMINISTRATOR},
     "POST /users/{user}/off": {Role.ADMINISTRATOR},
     "POST /users/{user}/on": {Role.ADMINISTRATOR},
@@ -212,6 +227,16 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "GET /api/v1/subscriptions": EVERY,
     "POST /api/v1/subscriptions": {A, Role.ADMINISTRATOR},
     "GET /api/v1/subscriptions/{subscription}": EVERY,
+    "POST /api/v1/subscriptions/preview": {A, Role.ADMINISTRATOR},
+    "PATCH /api/v1/subscriptions/{subscription}": {A, Role.ADMINISTRATOR},
+    "GET /api/v1/copies": OPERATORS,
+    "POST /api/v1/copies/{message}/send": OPERATORS,
+    "POST /api/v1/copies/{message}/cancel": OPERATORS,
+    "GET /api/v1/searches": EVERY,
+    "POST /api/v1/searches": EVERY,
+    "PUT /api/v1/searches/{view}": {A, O, Role.ADMINISTRATOR},
+    "DELETE /api/v1/searches/{view}": {A, O, Role.ADMINISTRATOR},
+    "GET /api/v1/audit": OPERATORS,
     "DELETE /api/v1/subscriptions/{subscription}": {A, Role.ADMINISTRATOR},
     "GET /api/v1/templates": EVERY,
     "POST /api/v1/templates": OPERATORS,
@@ -241,6 +266,9 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "POST /api/v1/connectors/{name:word}/queue/{delivery}/back": RELAY,
     "POST /api/v1/connectors/{name:word}/heard": RELAY,
     "GET /api/v1/users": {Role.ADMINISTRATOR},
+    "POST /api/v1/users": {Role.ADMINISTRATOR},
+    "GET /api/v1/users/{user}": {Role.ADMINISTRATOR},
+    "PATCH /api/v1/users/{user}": {Role.ADMINISTRATOR},
     "GET /api/v1/users/me": EVERY,
     "GET /api/v1/tokens": EVERY,
     "POST /api/v1/tokens": EVERY,
@@ -250,6 +278,8 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
 ROWS = {f"{row.method} {row.pattern}": row for row in (*PAGES, *API)}
 BODIES = {
     "POST /api/v1/subscriptions": b'{"entity": 1, "resource": "tag"}',
+    "POST /api/v1/subscriptions/preview": b'{"entity": 1, "resource": "tag"}',
+    "PUT /api/v1/searches/{view}": b'{"name": "x", "query": "y"}',
 }
 
 
@@ -291,6 +321,7 @@ def test_each_role_at_each_route(web: Web, role: Role) -> None:
     root = web.user("root", role=Role.ADMINISTRATOR)
     web.store.now(people.create_entity, root, "uid", EntityKind.PERSON, "Mina", NOW)
     web.store.now(subscriptions.subscribe, root, 1, "tag", "flood", NOW)
+    web.store.now(saved.save_view, root, "Floods", "flood", NOW, True)
     for name, row in sorted(ROWS.items(), key=lambda item: (item[0] == "POST /logout", item[0] in LAST)):
         if name in ("GET /setup", "POST /setup", "POST /login"):
             continue

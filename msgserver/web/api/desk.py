@@ -1,4 +1,4 @@
-"""Deliveries, subscriptions, connectors, users and tokens for programs."""
+"""Deliveries, connectors and tokens for programs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from typing import Any
 
 from msgserver.records import DeliveryState, Viewer
 from msgserver.routing.may import Act, require
-from msgserver.store import connectors, deliveries, logins, messages, subscriptions, users
+from msgserver.store import connectors, deliveries, logins, messages, users
 from msgserver.web.api.giving import NOTHING, edit, give, give_all, give_page, limit
 from msgserver.web.api.giving import take as taken
 from msgserver.web.api.shapes import (
     TokenShape,
     connector_shape,
     delivery_shape,
-    subscription_shape,
     user_shape,
 )
-from msgserver.web.api.taken import ConnectorChange, NewSubscription, NewToken
+from msgserver.web.api.taken import ConnectorChange, NewToken
 from msgserver.web.ask import Answer, Ask, Refusal, Tx, not_found
 from msgserver.web.pages.deliveries import decide, may_decide, ring
-from msgserver.web.pages.subscriptions import may_subscribe
 
 # Deliveries ------------------------------------------------------------------------------------------------------
 
@@ -68,48 +66,6 @@ async def _decide(ask: Ask, act: Any) -> Answer:
     return await delivery(ask)
 
 
-# Subscriptions ---------------------------------------------------------------------------------------------------
-
-
-async def list_subscriptions(ask: Ask) -> Answer:
-    """Who gets copies of what."""
-    who, after = ask.query.number("entity"), ask.query("after")
-    found = await ask.store.read(
-        subscriptions.subscriptions, ask.viewer, who, ask.query("resource"), None, after, limit(ask)
-    )
-    return give_page(found, subscription_shape)
-
-
-async def subscribe(ask: Ask) -> Answer:
-    """Let an entity have copies."""
-    new = taken(ask, NewSubscription)
-    may_subscribe(ask.viewer, new.entity)
-    made = await edit(
-        ask, subscriptions.subscribe, ask.viewer, new.entity, new.resource, new.record, ask.at, new.channel
-    )
-    if made is None:
-        raise not_found("entity")
-    return give(subscription_shape(made), 201, place=f"/api/v1/subscriptions/{made.id}")
-
-
-async def subscription(ask: Ask) -> Answer:
-    """One subscription."""
-    found = await ask.store.read(subscriptions.subscription, ask.viewer, ask.part["subscription"])
-    if found is None:
-        raise not_found("subscription")
-    return give(subscription_shape(found))
-
-
-async def unsubscribe(ask: Ask) -> Answer:
-    """End a subscription."""
-    found = await ask.store.read(subscriptions.subscription, ask.viewer, ask.part["subscription"])
-    if found is None:
-        raise not_found("subscription")
-    may_subscribe(ask.viewer, found.pr_pe_id)
-    await edit(ask, subscriptions.unsubscribe, ask.viewer, found.id, ask.at)
-    return NOTHING
-
-
 # Connectors ------------------------------------------------------------------------------------------------------
 
 
@@ -137,11 +93,6 @@ async def patch_connector(ask: Ask) -> Answer:
 
 
 # Users and tokens ------------------------------------------------------------------------------------------------
-
-
-async def list_users(ask: Ask) -> Answer:
-    """Every login with its rights."""
-    return give_all(await ask.store.read(users.users), user_shape)
 
 
 async def me(ask: Ask) -> Answer:

@@ -30,6 +30,9 @@ QUERY: dict[str, dict[str, Any]] = {
     "dry_run": {"description": "1: look only, write nothing", "schema": {"enum": ["0", "1"]}},
     "region": {"description": "The country of phone numbers that name none, as in AF", "schema": {"type": "string"}},
     "file": {"description": "What the file is called, for the history", "schema": {"type": "string"}},
+    "who": {"description": "A user's number; 0 is the hub itself", "schema": {"type": "integer"}},
+    "act": {"schema": {"type": "string"}},
+    "thing": {"description": "As in ticket/42; ticket/* is all of them", "schema": {"type": "string"}},
 }
 PROBLEM = {
     "type": "object",

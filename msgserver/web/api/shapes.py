@@ -208,6 +208,60 @@ class SubscriptionShape(Struct, frozen=True):
     record: str
     channel: str
     digest: str
+    quiet_from: int | None = None
+    quiet_until: int | None = None
+    waits: bool = False  # for its receiver to say yes
+
+
+class PreviewShape(Struct, frozen=True):
+    """What a subscription would have sent in the last ``days`` days."""
+
+    days: int
+    messages: int
+    people: int
+    reached: int
+    sends: int
+
+
+class AskingShape(Struct, frozen=True):
+    """A message whose copies wait for a person's word."""
+
+    message: int
+    ticket: int | None
+    number: int
+    subject: str
+    copies: int
+    channels: dict[str, int]
+    writing: bool
+
+
+class DecidedShape(Struct, frozen=True):
+    """How many copies were let go or cancelled."""
+
+    copies: int
+
+
+class SearchShape(Struct, frozen=True):
+    """A saved search, with what the asker has yet to read of it and has read (each counted up to 500)."""
+
+    id: int
+    name: str
+    query: str
+    everybody: bool
+    unread: int
+    read: int
+
+
+class AuditShape(Struct, frozen=True):
+    """One line of the audit."""
+
+    id: int
+    at: float
+    user: int
+    name: str
+    act: str
+    thing: str
+    detail: dict[str, Any]
 
 
 class UserShape(Struct, frozen=True):
@@ -372,7 +426,10 @@ def contact_shape(c: Contact) -> ContactShape:
 
 def subscription_shape(s: Subscription) -> SubscriptionShape:
     """A subscription for programs."""
-    return SubscriptionShape(s.id, s.pr_pe_id, s.resource, s.record, s.channel, s.digest)
+    waits = s.asked_at is not None
+    return SubscriptionShape(
+        s.id, s.pr_pe_id, s.resource, s.record, s.channel, s.digest, s.quiet_from, s.quiet_until, waits
+    )
 
 
 def user_shape(user: User) -> UserShape:

@@ -127,13 +127,61 @@ class NewContact(Struct, frozen=True, forbid_unknown_fields=True):
     preferred: bool = False
 
 
+Minutes = Annotated[int, Meta(ge=0, lt=24 * 60, description="minutes after midnight where the receiver lives")]
+Digest = Annotated[str, Meta(description="empty: at once; hourly; daily", pattern="^(hourly|daily)?$")]
+
+
 class NewSubscription(Struct, frozen=True, forbid_unknown_fields=True):
-    """A wish to receive copies."""
+    """A wish to receive copies. A saved search has the resource ``search`` and its number as record."""
 
     entity: Id
     resource: Annotated[str, Meta(min_length=1, max_length=60)]
     record: Annotated[str, Meta(max_length=200)] = ""
     channel: Annotated[str, Meta(max_length=20)] = ""
+    digest: Digest = ""
+    quiet_from: Minutes | None = None
+    quiet_until: Minutes | None = None
+
+
+class SubscriptionChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is named is changed, the rest stays; quiet hours are named together (null: none)."""
+
+    digest: Digest | UnsetType = UNSET
+    quiet_from: Minutes | UnsetType | None = UNSET
+    quiet_until: Minutes | UnsetType | None = UNSET
+
+
+class NewSearch(Struct, frozen=True, forbid_unknown_fields=True):
+    """A search to be kept, for oneself or for everybody."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    query: Annotated[str, Meta(min_length=1, max_length=1000)]
+    everybody: bool = False
+
+
+class Right(Struct, frozen=True, forbid_unknown_fields=True):
+    """A role: everywhere, for a resource type, or for one record of it (by its uid)."""
+
+    role: Annotated[str, Meta(pattern="^(reader|responder|alert sender|operator|administrator)$")]
+    resource: Annotated[str, Meta(max_length=60)] = ""
+    record: Annotated[str, Meta(max_length=200)] = ""
+
+
+class NewUser(Struct, frozen=True, forbid_unknown_fields=True):
+    """A login; without a password it can use tokens only."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    password: Annotated[str, Meta(max_length=1000)] = ""
+    grants: Annotated[list[Right], Meta(max_length=200)] = []
+    entity: Id | None = None
+
+
+class UserChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is named is changed, the rest stays; ``grants`` are all rights there shall be."""
+
+    active: bool | UnsetType = UNSET
+    entity: Id | UnsetType | None = UNSET
+    grants: Annotated[list[Right], Meta(max_length=200)] | UnsetType = UNSET
 
 
 class ConnectorChange(Struct, frozen=True, forbid_unknown_fields=True):

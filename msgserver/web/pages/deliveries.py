@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgserver.records import Delivery, Viewer
-from msgserver.routing.may import Act, Forbidden, may
+from msgserver.routing.may import Act, Forbidden, may, narrowed
 from msgserver.store import deliveries, messages
 from msgserver.web.ask import Answer, Ask, Tx, local, not_found, see_other
 
@@ -22,7 +22,7 @@ def may_decide(viewer: Viewer) -> None:
 
 def decide(tx: Tx, actor: Viewer, act: Any, delivery_id: int, now: float) -> Delivery | None:
     """Retry or cancel a delivery of a message that the actor may see; returns it as it was before."""
-    row = messages.delivery(tx, actor, delivery_id)
+    row = messages.delivery(tx, narrowed(actor, Act.DELIVERIES, Act.REPLY), delivery_id)
     if row is not None:
         act(tx, actor, delivery_id, now)
     return row

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgserver.records import Grant, Role, User, Viewer
+from msgserver.records import Entity, EntityKind, Grant, ResourceType, Role, User, Viewer
 from msgserver.routing.passwords import SHORTEST, weakness
+from msgserver.store import consent, people, resource_types, resources
 from msgserver.store import users as kept_users
 from msgserver.store.edits import Refused
 from msgserver.web.ask import Answer, Ask, Tx, not_found, see_other
 from msgserver.web.pages.around import Around, around, desk_page
+from msgserver.web.tags import WORD
 from msgserver.web.words import sentence
 
 
@@ -55,6 +57,117 @@ async def set_role(ask: Ask) -> Answer:
     if role not in set(Role):
         return await _show(ask, "Choose a role.", 422)
     return await _edit(ask, kept_users.set_grants, [Grant(Role(role))])
+
+
+def look_one(
+    tx: Tx, viewer: Viewer, user_id: int
+) -> tuple[Around, User, list[tuple[Grant, str]], list[ResourceType], list[Entity]] | None:
+    """A login with its rights in words, and what its rights may be narrowed to."""
+    found = kept_users.user(tx, user_id)
+    if found is None:
+        return None
+    named = [
+        (grant, consent.named(tx, grant.resource, grant.record) if grant.resource else "") for grant in found.grants
+    ]
+    persons = list(people.entities(tx, viewer, kind=EntityKind.PERSON, limit=500).items)
+    return around(tx, viewer), found, named, resource_types.types(tx, viewer), persons
+
+
+async def user(ask: Ask) -> Answer:
+    """One login: its rights, each to be taken away, and a form to give another."""
+    return await _show_one(ask)
+
+
+async def _show_one(ask: Ask, wrong: str = "", status: int = 200) -> Answer:
+    seen = await ask.store.read(look_one, ask.viewer, ask.part["user"])
+    if seen is None:
+        raise not_found("user")
+    here, found, grants, types, persons = seen
+    return desk_page(
+        ask, "user.html", here, "users", status=status, wrong=wrong, user=found, grants=grants, types=types,
+        persons=persons, roles=list(Role), kept=ask.form,
+    )  # fmt: skip
+
+
+def read_scope(tx: Tx, viewer: Viewer, resource: str, words: str) -> tuple[str, str]:
+    """A scope out of a form: everywhere, a type, or one record of it by uid, code or name.
+
+    Raises:
+        Refused: there is no such type or record.
+    """
+    if not resource:
+        if words.strip():
+            raise Refused("Nothing was changed: choose the type of the record too.")
+        return "", ""
+    if resource != WORD and resource_types.type_of(tx, viewer, resource) is None:
+        raise Refused(f"Nothing was changed: there is no resource type {resource!r}.")
+    wanted = " ".join(words.split()).casefold()
+    if not wanted:
+        return resource, ""
+    if resource == WORD:
+        return resource, wanted.lstrip("#")
+    for one in resources.complete(tx, viewer, wanted, resource):
+        if wanted in (one.uid.casefold(), one.code.casefold(), one.name.casefold()):
+            return resource, one.uid
+    exact = resources.record(tx, viewer, words.strip())
+    if exact is None or exact.resource != resource:
+        raise Refused(f"Nothing was changed: there is no {resource} called “{words.strip()[:80]}”.")
+    return resource, exact.uid
+
+
+def give(tx: Tx, actor: Viewer, user_id: int, one: Grant, now: float) -> User | None:
+    """One right more."""
+    found = kept_users.user(tx, user_id)
+    return None if found is None else kept_users.set_grants(tx, actor, user_id, [*found.grants, one], now)
+
+
+def take(tx: Tx, actor: Viewer, user_id: int, one: Grant, now: float) -> User | None:
+    """One right less."""
+    found = kept_users.user(tx, user_id)
+    if found is None:
+        return None
+    return kept_users.set_grants(tx, actor, user_id, [grant for grant in found.grants if grant != one], now)
+
+
+async def grant(ask: Ask) -> Answer:
+    """Give a right, everywhere or within a scope."""
+    role = ask.form("role")
+    if role not in set(Role):
+        return await _show_one(ask, "Choose a role.", 422)
+    try:
+        scope = await ask.store.read(read_scope, ask.viewer, ask.form("resource"), ask.form("record"))
+        changed = await ask.store.write(give, ask.viewer, ask.part["user"], Grant(Role(role), *scope), ask.at)
+    except Refused as refused:
+        return await _show_one(ask, sentence(str(refused)), 422)
+    return _edited(ask, changed)
+
+
+async def revoke(ask: Ask) -> Answer:
+    """Take a right away."""
+    role = ask.form("role")
+    if role not in set(Role):
+        return await _show_one(ask, "Choose a role.", 422)
+    one = Grant(Role(role), ask.form("resource"), ask.form("record"))
+    try:
+        changed = await ask.store.write(take, ask.viewer, ask.part["user"], one, ask.at)
+    except Refused as refused:
+        return await _show_one(ask, sentence(str(refused)), 422)
+    return _edited(ask, changed)
+
+
+async def set_person(ask: Ask) -> Answer:
+    """Say which person a login is: whose messages are its own, and who may answer by text."""
+    entity = ask.form.number("entity")
+    if entity is not None and await ask.store.read(people.entity, ask.viewer, entity) is None:
+        raise not_found("person")
+    changed = await ask.store.write(kept_users.set_entity, ask.viewer, ask.part["user"], entity, ask.at)
+    return _edited(ask, changed or None)
+
+
+def _edited(ask: Ask, changed: object) -> Answer:
+    if changed is None:
+        raise not_found("user")
+    return see_other(f"/users/{ask.part['user']}?said=saved")
 
 
 async def switch_off(ask: Ask) -> Answer:
