@@ -39,6 +39,10 @@ _CALLS = (b"POST /in/", b"GET /in/")
 FIELDS = 1000  # of a form handed to a mounted resource
 
 REASONS = {408: b"Request Timeout", 413: b"Content Too Large"}
+WORDS = {
+    408: b"It came too slowly. Nothing was done; send it again.",
+    413: b"The body is larger than is taken here. Nothing was done.",
+}
 
 
 class Channel(HTTPChannel):
@@ -152,10 +156,14 @@ class Channel(HTTPChannel):
         """Say no on the bare wire, read nothing more, close soon."""
         self._refused = True
         reason = REASONS[status]
+        kind, words = b"text/plain", reason + b"\n"
+        if self._path.startswith(b"/api/"):  # RFC 9457, as every refusal there
+            kind = b"application/problem+json"
+            words = b'{"type":"about:blank","title":"%s","status":%d,"detail":"%s"}' % (reason, status, WORDS[status])
         assert self.transport is not None
         self.transport.write(
-            b"HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s\n"
-            % (status, reason, len(reason) + 1, reason)
+            b"HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s"
+            % (status, reason, kind, len(words), words)
         )
         self._set_deadline(DRAIN, self.loseConnection)
 

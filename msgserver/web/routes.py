@@ -41,9 +41,11 @@ class Row(msgspec.Struct, frozen=True):
     gives: Any = None
     many: bool = False
     query: tuple[str, ...] = ()
+    media_type: str = "*/*"  # of an answer in bytes
     status: int = 200
     matches: bool = False  # takes If-Match
     sealed: bool = False  # its path is signed and right enough: forms may come from anywhere (RFC 8058)
+    once: bool = False  # takes an Idempotency-Key
 
     @property
     def api(self) -> bool:

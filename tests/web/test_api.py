@@ -274,3 +274,43 @@ def test_a_new_tokens_key_is_kept_nowhere(web: Web, api: Program) -> None:
     assert made["key"]
     kept = web.store.now(lambda tx: tx.exec_driver_sql("SELECT count(*) FROM idempotency").scalar_one())
     assert kept == 0
+
+
+def test_nul_is_refused_and_a_backslash_is_not(api: Program) -> None:
+    """PostgreSQL keeps no text with NUL in it: it would break there, so it is refused on every database."""
+    refused = api("POST", "/entities", b'{"name": "a\\\\\\u0000b"}')
+    assert (refused.status, "NUL" in refused.json["detail"]) == (422, True)
+    assert api("POST", "/entities", b'{"name": "a\\\\u0000b"}').json["name"] == "a\\u0000b"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "/messages?limit=101", "/messages?limit=0", "/messages?limit=-1", "/messages?limit=9223372036854775808",
+        "/messages?limit=x", "/messages?q=" + "x" * 501, "/tickets?view=nowhere", "/tickets?view=todo&view=null",
+        "/entities?kind=robot", "/groups?kind=person", "/subscriptions?entity=", "/records?parent=1.5",
+    ],
+)  # fmt: skip
+def test_what_is_asked_is_as_described_or_refused(api: Program, query: str) -> None:
+    assert api("GET", query).status == 422
+
+
+def test_the_same_key_with_another_query_is_another_request(web: Web, api: Program) -> None:
+    table, sent = b"name\nAna\n", {"Content_Type": "text/csv", "Idempotency_Key": "k1"}
+    assert api("POST", "/entities/import?dry_run=1", table, **sent).json["dry_run"] is True
+    assert api("POST", "/entities/import", table, **sent).status == 422
+    assert api("POST", "/entities/import?dry_run=1", table, **sent).header("idempotent-replayed") == "true"
+
+
+def test_what_is_described_tells_every_refusal(web: Web) -> None:
+    paths = web.browser().get("/api/v1/openapi.json").json["paths"]
+    patch = paths["/tickets/{ticket}"]["patch"]
+    assert set(patch["responses"]) == {
+        "200", "400", "401", "403", "404", "408", "409", "412", "413", "415", "422", "429", "503",
+    }  # fmt: skip
+    assert [one["name"] for one in patch["parameters"]] == ["ticket", "Idempotency-Key", "If-Match"]
+    assert set(patch["responses"]["200"]["headers"]) == {"ETag", "Idempotent-Replayed"}
+    assert "Retry-After" in patch["responses"]["429"]["headers"]
+    assert "parameters" not in paths["/tokens"]["post"]  # no repeat of that: nobody keeps the key
+    assert set(paths["/entities/export"]["get"]["responses"]["200"]["content"]) == {"text/csv"}
+    assert "422" in paths["/resources/{name}"]["delete"]["responses"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from msgserver.web.words import sentence
 T = TypeVar("T")
 JSON = "application/json"
 KEY = "idempotency-key"
+LONGEST_KEY = 200
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # JSON writes it in no other way; PostgreSQL keeps no such text
 
 
 def take(ask: Ask, kind: type[T]) -> T:
@@ -31,6 +34,8 @@ def take(ask: Ask, kind: type[T]) -> T:
     """
     if ask.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise Refusal(415, "This takes JSON.", f"Send it with Content-Type: {JSON}.")
+    if _NUL.search(ask.body):
+        raise Refusal(422, "A text has a NUL character in it.", "Nothing was changed. Leave it out.")
     try:
         return msgspec.json.decode(ask.body, type=kind)
     except msgspec.ValidationError as error:
@@ -167,9 +172,10 @@ def once(act: Callable[[Ask], Awaitable[Answer]]) -> Callable[[Ask], Awaitable[A
         key = ask.headers.get(KEY, "")
         if not key:
             return await act(ask)
-        if len(key) > 200:
-            raise Refusal(400, "The Idempotency-Key is longer than 200 characters.")
-        print_ = hashlib.sha256(f"{ask.method} {ask.path}\n".encode() + ask.body).hexdigest()
+        if len(key) > LONGEST_KEY:
+            raise Refusal(400, f"The Idempotency-Key is longer than {LONGEST_KEY} characters.", "Nothing was done.")
+        asked = [(name, *ask.query.all(name)) for name in sorted(ask.query.names())]
+        print_ = hashlib.sha256(f"{ask.method} {ask.path}{asked or ''}\n".encode() + ask.body).hexdigest()
         known = await ask.store.write(idempotency.begin, ask.viewer.user_id, key, print_, ask.at)
         if known is not None:
             return _repeated(known, print_)

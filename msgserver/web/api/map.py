@@ -28,7 +28,7 @@ from msgserver.web.api import record_taken as for_records
 from msgserver.web.api import rule_shapes as ruled
 from msgserver.web.api import shapes as gives
 from msgserver.web.api import taken as takes
-from msgserver.web.api.giving import once
+from msgserver.web.api.asked import served
 from msgserver.web.routes import Open, Row
 
 QUEUED = "/connectors/{name:word}/queue/{delivery}"
@@ -45,7 +45,7 @@ def _list(pattern: str, act: Any, who: Act, shape: Any, query: tuple[str, ...] =
 
 
 def _post(pattern: str, act: Any, who: Act, takes_: Any, shape: Any, status: int = 201) -> Row:
-    return Row("POST", f"/api/v1{pattern}", once(act), who, takes=takes_, gives=shape, status=status)
+    return Row("POST", f"/api/v1{pattern}", act, who, takes=takes_, gives=shape, status=status, once=True)
 
 
 def _delete(pattern: str, act: Any, who: Act) -> Row:
@@ -53,10 +53,10 @@ def _delete(pattern: str, act: Any, who: Act) -> Row:
 
 
 def _change(method: str, pattern: str, act: Any, who: Act, takes_: Any, shape: Any, matches: bool = False) -> Row:
-    return Row(method, f"/api/v1{pattern}", once(act), who, takes=takes_, gives=shape, matches=matches)
+    return Row(method, f"/api/v1{pattern}", act, who, takes=takes_, gives=shape, matches=matches, once=True)
 
 
-API = (
+_ROWS = (
     Row("GET", "/api/v1/openapi.json", openapi.describe, Open.ANYONE, gives=dict[str, Any]),
     _list("/messages", messages.listing, Act.SEE, gives.MessageShape, ("q", *PAGED)),
     _post("/messages", messages.send, Act.WRITE, takes.NewMessage, gives.MessageShape),
@@ -92,13 +92,13 @@ API = (
     _post("/entities/{entity}/contacts", people.add_contact, Act.PEOPLE, takes.NewContact, gives.ContactShape),
     _list("/entities/{entity}/groups", people.groups, Act.SEE, of_people.MemberShape),
     Row(
-        "POST", "/api/v1/entities/import", once(people_files.bring_in), Act.PEOPLE, LARGEST, takes=bytes,
-        gives=of_people.ImportShape, query=("dry_run", "region", "file"),
+        "POST", "/api/v1/entities/import", people_files.bring_in, Act.PEOPLE, LARGEST, takes=bytes,
+        gives=of_people.ImportShape, query=("dry_run", "region", "file"), once=True,
     ),
-    Row("GET", "/api/v1/entities/export", people_files.export, Act.PEOPLE, gives=bytes),
+    Row("GET", "/api/v1/entities/export", people_files.export, Act.PEOPLE, gives=bytes, media_type="text/csv"),
     _list("/entities/likely-duplicates", people.likely, Act.PEOPLE, of_people.LikelyShape),
     _post("/entities/{entity}/merge", people.merge, Act.PEOPLE, of_people.Duplicate, gives.EntityShape, 200),
-    _list("/groups", groups.listing, Act.SEE, of_people.GroupShape, ("q", "kind", *PAGED)),
+    _list("/groups", groups.listing, Act.SEE, of_people.GroupShape, ("q", "kind:group", *PAGED)),
     _get("/groups/{group}", groups.show, Act.SEE, of_people.GroupShape),
     _list("/groups/{group}/unreachable", groups.unreachable, Act.SEE, of_people.UnreachableShape),
     _list("/groups/{group}/members", groups.members, Act.SEE, of_people.MemberShape, ("q", *PAGED)),
@@ -159,8 +159,8 @@ API = (
     _post("/rules", rules.add_rule, Act.RULES, ruled.NewRule, ruled.RuleShape),
     _post("/rules/test", rules.test, Act.RULES, ruled.RuleTest, ruled.TrialShape, 200),
     Row(
-        "PUT", "/api/v1/rules/order", once(rules.arrange), Act.RULES, takes=ruled.RuleOrder, gives=ruled.RuleShape,
-        many=True,
+        "PUT", "/api/v1/rules/order", rules.arrange, Act.RULES, takes=ruled.RuleOrder, gives=ruled.RuleShape,
+        many=True, once=True,
     ),
     _list("/rules/removed", rules.removed, Act.RULES, ruled.WordingShape),
     _get("/rules/{rule}", rules.rule, Act.RULES, ruled.RuleShape),
@@ -198,3 +198,5 @@ API = (
     Row("POST", "/api/v1/tokens", desk.add_token, Act.TOKENS, takes=takes.NewToken, gives=gives.TokenShape, status=201),
     _delete("/tokens/{token}", desk.revoke_token, Act.TOKENS),
 )  # fmt: skip
+
+API = tuple(map(served, _ROWS))
