@@ -8,7 +8,7 @@ import pytest
 
 from msgserver.records import HUB, EntityKind, Role, Rule
 from msgserver.routing.plugins import PluginState
-from msgserver.store import people, rules
+from msgserver.store import people, resources, rules
 from tests.store.desk import conversation, message
 from tests.web.conftest import NOW, Browser, Web
 
@@ -184,3 +184,39 @@ def test_types_of_ones_own_can_be_chosen(web: Web, ana: Browser) -> None:
     assert '<option value="location">' in page
     assert '<option value="sms:">' in page
     assert '<option value="modem1">' in page
+
+
+def test_a_record_and_a_receiver_are_written_as_people_call_them(web: Web, ana: Browser) -> None:
+    """A code kept as if it were a uid would file messages under a record that nobody ever sees."""
+    school = web.store.now(
+        resources.create_record, HUB, "0b-1", "location", {"name": "Green School", "code": "SITE12"}, NOW
+    )
+    team = web.store.now(people.create_entity, HUB, "u", EntityKind.GROUP, "Shelter team", NOW)
+    sent = {"words": "roof", "resource": "location"}
+    assert ana.submit("/rules/new", "/rules", **sent, record="site12", to="shelter team").status == 303
+    (rule,) = saved(web)
+    assert (rule.record, rule.entity_id) == (school.uid, team.id)
+    shown = ana.get("/rules").text
+    assert "location/Green School" in shown
+    assert "another application" not in shown
+    form = ana.get("/rules/1").text
+    assert 'name="record" value="SITE12"' in form
+    assert 'name="to" value="Shelter team"' in form
+    tried = ana.submit("/rules/new", "/rules", **sent, record="Green School", act="try", try_text="the roof").text
+    assert "location/Green School" in tried
+
+
+def test_names_of_several_or_nobody_are_said(web: Web, ana: Browser) -> None:
+    for uid, name in (("a", "Green School"), ("b", "Green Hospital")):
+        web.store.now(resources.create_record, HUB, uid, "location", {"name": name}, NOW)
+        web.store.now(people.create_entity, HUB, uid, EntityKind.GROUP, name, NOW)
+    sent = {"words": "roof", "resource": "location"}
+    several = ana.submit("/rules/new", "/rules", **sent, record="green")
+    assert several.status == 422
+    assert "may be Green Hospital (b), Green School (a). Write which one is meant." in several.text
+    assert 'name="record" value="green"' in several.text
+    assert "may be Green Hospital, Green School" in ana.submit("/rules/new", "/rules", **sent, to="green").text
+    assert "nobody is called “Zed”" in ana.submit("/rules/new", "/rules", **sent, to="Zed").text
+    assert saved(web) == []
+    assert ana.submit("/rules/new", "/rules", **sent, record="their-17").status == 303
+    assert "under one of another application" in ana.get("/rules").text

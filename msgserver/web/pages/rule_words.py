@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from msgserver.formats.search import KEYWORD
-from msgserver.records import Find, Holds, Priority, Rule
+from msgserver.records import Find, Holds, Priority, ResourceRecord, Rule
 from msgserver.store.edits import Refused
 from msgserver.web import words
 from msgserver.web.ask import Fields
@@ -55,12 +55,16 @@ def when(rule: Rule) -> list[tuple[str, str]]:
     return said
 
 
-def then(rule: Rule, entities: Mapping[int, str], users: Mapping[int, str]) -> list[tuple[str, str]]:
-    """The actions of a rule, each with what it is about."""
+def then(
+    rule: Rule, entities: Mapping[int, str], users: Mapping[int, str], records: Mapping[str, ResourceRecord]
+) -> list[tuple[str, str]]:
+    """The actions of a rule, each with what it is about; people and records are given by what they are called."""
     said = []
     if rule.resource:
-        found = f" {_('of the type')} {rule.resource}" if rule.find else ""
-        said.append((_("tag it with"), f"{FINDS[rule.find]}{found}" if rule.find else tag(rule.resource, rule.record)))
+        found = f" ({_('of the type')} {rule.resource})" if rule.find else ""
+        said.append(
+            (_("tag it with"), f"{FINDS[rule.find]}{found}" if rule.find else tag(rule.resource, rule.record, records))
+        )
     if rule.entity_id:
         said.append((_("send it to"), entities.get(rule.entity_id, str(rule.entity_id))))
     if rule.priority is not None:
@@ -80,8 +84,15 @@ def then(rule: Rule, entities: Mapping[int, str], users: Mapping[int, str]) -> l
     return said
 
 
-def tag(resource: str, record: str) -> str:
-    """A tag as people say it: words of their own alone, records behind their type."""
+def elsewhere(rule: Rule, records: Mapping[str, ResourceRecord]) -> bool:
+    """Whether a rule tags with a record that is not kept here."""
+    return bool(rule.record) and rule.resource != KEYWORD and rule.record not in records
+
+
+def tag(resource: str, record: str, records: Mapping[str, ResourceRecord]) -> str:
+    """A tag as people say it: words of their own alone, records behind their type and by name."""
+    held = records.get(record)
+    record = held.name if held is not None and held.resource == resource else record
     return record if resource == KEYWORD and record else f"{resource}/{record}" if record else resource
 
 
@@ -98,11 +109,11 @@ def read_form(form: Fields, rule_id: int, position: int) -> Rule:
     """
     named = _list(form("words"))
     resource = form("resource").strip()
-    record = form("record").strip()
+    record = form("uid").strip() or form("record").strip()
     if resource in ("", KEYWORD):
         word = read_tag(form("tag"))
         resource, record = word if word[0] else (resource, "")
-    otherwise = ", ".join(named) or form("prefix").strip() or form("hashtags").strip() or tag(resource, record)
+    otherwise = ", ".join(named) or form("prefix").strip() or form("hashtags").strip() or tag(resource, record, {})
     return Rule(
         id=rule_id,
         name=form("name").strip() or otherwise[:100],

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from msgserver.formats.phones import read_address
+from msgserver.formats.search import KEYWORD
 from msgserver.formats.stems import LANGUAGES
-from msgserver.records import Entity, ResourceType, Rule, User, Viewer
+from msgserver.records import ResourceRecord, ResourceType, Rule, User, Viewer
 from msgserver.routing.commands import conflicts
 from msgserver.routing.trial import Sample, Trial, try_rules
-from msgserver.store import people, resource_types, users
+from msgserver.store import people, resource_types, resources, users
 from msgserver.store import rules as kept_rules
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.rules import Wording
@@ -20,6 +21,7 @@ from msgserver.web.ask import Answer, Ask, Tx, not_found, see_other
 from msgserver.web.language import _
 from msgserver.web.pages import rule_words
 from msgserver.web.pages.around import Around, around, desk_page
+from msgserver.web.pages.resources import choose
 from msgserver.web.words import sentence
 
 FRESH = Rule(id=0, name="", position=0)
@@ -32,27 +34,77 @@ class Shown(msgspec.Struct, frozen=True):
     rules: list[Rule]
     hits: dict[int, int]
     removed: list[Wording]
-    entities: tuple[Entity, ...]
     users: list[User]
     types: list[ResourceType]
+    names: dict[int, str] = {}  # of those whom rules send to
+    records: dict[str, ResourceRecord] = {}  # those that rules tag with, by uid; what lives elsewhere is not among them
     version: int = 0
     wordings: list[Wording] = []
 
 
-def look(tx: Tx, viewer: Viewer, now: float, rule_id: int = 0) -> Shown:
-    """All of it; of one rule its versions besides."""
-    held = kept_rules.rule_of(tx, rule_id) if rule_id else None
+def look(tx: Tx, viewer: Viewer, now: float, one: Rule = FRESH, tried: Trial | None = None) -> Shown:
+    """All of it; of one rule its versions besides; and what is called how that the rules or the trial name."""
+    held = kept_rules.rule_of(tx, one.id) if one.id else None
+    wordings = [] if held is None else kept_rules.wordings(tx, one.id)
+    listed, removed = kept_rules.rules(tx), kept_rules.removed(tx, 10)
+    told = [*listed, one, *(wording.rule for wording in (*wordings, *removed))]
+    receivers = {rule.entity_id for rule in told} | set(tried.decision.routes if tried else ())
+    tags = [(rule.resource, rule.record) for rule in told]
+    tags += [(tag.resource, tag.record) for tag in (tried.decision.tags if tried else ())]
+    sent_to = [people.entity(tx, viewer, number) for number in receivers if number is not None]
+    named = [resources.record(tx, viewer, uid) for uid in {uid for resource, uid in tags if resource != KEYWORD}]
     return Shown(
         around(tx, viewer),
-        kept_rules.rules(tx),
+        listed,
         kept_rules.hits(tx, now),
-        kept_rules.removed(tx, 10),
-        people.entities(tx, viewer, limit=500).items,
+        removed,
         users.users(tx),
         resource_types.types(tx, viewer),
+        {entity.id: entity.name for entity in sent_to if entity is not None},
+        {record.uid: record for record in named if record is not None},
         0 if held is None else held[1],
-        [] if held is None else kept_rules.wordings(tx, rule_id),
+        wordings,
     )
+
+
+def meant(tx: Tx, viewer: Viewer, worded: Rule, before: Rule, whom: str) -> Rule:
+    """The rule with the record by its uid and the receiver by number, from the names and codes that were written.
+
+    A record that nothing here is called by stays as it is written: it may live in another application.
+
+    Raises:
+        Refused: several may be meant, or nobody.
+    """
+    entity_id = worded.entity_id
+    if entity_id is None and whom:
+        entity_id = _whom(tx, viewer, whom, before.entity_id)
+    record = worded.record
+    if record and worded.resource != KEYWORD and not worded.find:
+        near = choose(tx, viewer, record, worded.resource)
+        if len(near) > 1:
+            raise Refused(_several(record, [f"{one.name} ({one.code or one.uid})" for one in near]))
+        record = near[0].uid if near else record
+    return msgspec.structs.replace(worded, entity_id=entity_id, record=record)
+
+
+def _whom(tx: Tx, viewer: Viewer, words: str, before: int | None) -> int:
+    held = people.entity(tx, viewer, before) if before else None
+    if held is not None and held.name == words:
+        return held.id
+    near = people.complete(tx, viewer, words)
+    same = [one for one in near if one.name.lower() == words.lower()]
+    near = same if len(same) == 1 else near
+    if not near:
+        raise Refused(_("Nothing was saved: nobody is called “%s”. Add them under People first.") % words[:60])
+    if len(near) > 1:
+        raise Refused(_several(words, [one.name for one in near]))
+    return near[0].id
+
+
+def _several(words: str, near: list[str]) -> str:
+    return _("Nothing was saved: “%(words)s” may be %(near)s. Write which one is meant.") % {
+        "words": words[:60], "near": ", ".join(near),
+    }  # fmt: skip
 
 
 async def rules(ask: Ask) -> Answer:
@@ -61,7 +113,7 @@ async def rules(ask: Ask) -> Answer:
 
 
 async def _list(ask: Ask, wrong: str = "", status: int = 200, tried: Trial | None = None) -> Answer:
-    shown = await ask.store.read(look, ask.viewer, ask.at)
+    shown = await ask.store.read(look, ask.viewer, ask.at, FRESH, tried)
     return _page(ask, "rules.html", shown, wrong, status, tried, plugins=ask.house.plugins.states())
 
 
@@ -69,7 +121,7 @@ def _page(ask: Ask, template: str, shown: Shown, wrong: str, status: int, tried:
     return desk_page(
         ask, template, shown.here, "rules", status=status, shown=shown, wrong=wrong, kept=ask.form, tried=tried,
         say=rule_words, conflicts=conflicts, languages=LANGUAGES,
-        names={entity.id: entity.name for entity in shown.entities},
+        names=shown.names, records=shown.records,
         logins={user.id: user.name for user in shown.users}, **values,
     )  # fmt: skip
 
@@ -88,7 +140,7 @@ async def rule(ask: Ask) -> Answer:
 
 
 async def _form(ask: Ask, one: Rule, wrong: str = "", status: int = 200, tried: Trial | None = None) -> Answer:
-    shown = await ask.store.read(look, ask.viewer, ask.at, one.id)
+    shown = await ask.store.read(look, ask.viewer, ask.at, one, tried)
     return _page(ask, "rule.html", shown, wrong, status, tried, rule=one)
 
 
@@ -113,6 +165,8 @@ async def _save(ask: Ask, before: Rule, unit: Callable[..., Any], *expected: Any
     worded = before
     try:
         worded = rule_words.read_form(ask.form, before.id, before.position)
+        whom = " ".join(ask.form("to").split())[:200]
+        worded = await ask.store.read(meant, ask.viewer, worded, before, whom)
         if ask.form("act") == "try":
             await ask.store.read(kept_rules.check, worded, before)
             return await _form(ask, worded, tried=await _tried(ask, worded))
