@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from msgserver.records import EntityKind, Grant, Role
+from msgserver.message import Address
+from msgserver.records import HUB, EntityKind, Grant, Role
 from msgserver.store import audit, people, resources, saved, users
 from msgserver.store.recording import record
 from tests.store.desk import conversation, message
@@ -191,3 +192,32 @@ def test_searches_are_counted_changed_and_shared(web: Web, root: Browser) -> Non
     assert reader.submit("/searches", "/searches/2", name="Private", query="y").status == 303
     assert root.submit("/searches", "/searches/1", name="", query="y").status == 422
     assert root.submit("/searches", "/searches/1/remove").status == 303
+
+
+def test_everything_of_a_type_is_subscribed_to_from_its_list_by_name_or_address(web: Web, root: Browser) -> None:
+    """However many people there are: whom the first page of a list leaves out can be subscribed too."""
+    for name, address in (("Ana", "ana@x.org"), ("Rai", "rai@x.org"), ("Rai", "rai@clinic.example")):
+        made = web.store.now(people.create_entity, HUB, address, EntityKind.PERSON, name, NOW)
+        web.store.now(people.add_contact, HUB, made.id, Address.parse(f"mailto:{address}"), NOW, True)
+    page = "/resources/incident"
+    assert "Nobody yet." in root.get(page).text
+    wish = {"to": "type/incident", "back": page, "digest": "daily"}
+    done = root.submit(page, "/subscriptions", who="ana", **wish)
+    assert (done.status, done.header("location")) == (303, f"{page}?said=subscribed")
+    shown = root.get(page).text
+    assert re.search(r"<bdi>Ana</bdi>.*gathered every morning", shown)
+    twice = root.submit(page, "/subscriptions", who="rai", **wish)
+    assert twice.status == 422
+    assert "“rai” may be Rai, Rai. Write the whole name, or an address." in twice.text
+    assert 'name="who" value="rai"' in twice.text
+    assert root.submit(page, "/subscriptions", who="rai@clinic.example", **wish).status == 303
+    assert "nobody is called “Zed”" in root.submit(page, "/subscriptions", who="Zed", **wish).text
+
+
+def test_who_may_subscribe_only_themselves_is_not_asked_whom(web: Web) -> None:
+    reader = web.signed_in("rea", role=Role.READER)
+    rea = web.store.now(users.viewer, web.store.now(users.find_user, "rea")[0].id)
+    web.store.now(users.set_entity, HUB, rea.user_id, person(web, "Rea", "mailto:rea@x.org"), NOW)
+    page = reader.get("/resources/incident").text
+    assert 'name="who"' not in page
+    assert re.search(r'type="hidden" name="entity" value="\d+"', page)

@@ -215,7 +215,10 @@ def test_names_of_several_or_nobody_are_said(web: Web, ana: Browser) -> None:
     assert several.status == 422
     assert "may be Green Hospital (b), Green School (a). Write which one is meant." in several.text
     assert 'name="record" value="green"' in several.text
-    assert "may be Green Hospital, Green School" in ana.submit("/rules/new", "/rules", **sent, to="green").text
+    assert (
+        "may be Green Hospital, Green School. Write the whole name"
+        in ana.submit("/rules/new", "/rules", **sent, to="green").text
+    )
     assert "nobody is called “Zed”" in ana.submit("/rules/new", "/rules", **sent, to="Zed").text
     assert saved(web) == []
     assert ana.submit("/rules/new", "/rules", **sent, record="their-17").status == 303

@@ -14,7 +14,7 @@ from msgserver.store.tagged import Shown
 from msgserver.web.ask import Answer, Ask, Tx, not_found, see_other
 from msgserver.web.language import _
 from msgserver.web.pages.around import Around, around, desk_page
-from msgserver.web.pages.resources import schemes, subscribable
+from msgserver.web.pages.resources import own, schemes
 
 ROWS = 30
 SHOWN = {Shown.ALL: _("All"), Shown.UNREAD: _("Unread"), Shown.READ: _("Read"), Shown.VERIFIED: _("Verified")}
@@ -45,7 +45,7 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[int, int]
     tickets: dict[int, tagged.OnTicket]
     subscribers: list[tuple[Subscription, str]]
-    subscribable: tuple[Entity, ...]
+    own: Entity | None
 
     @property
     def name(self) -> str:
@@ -77,7 +77,7 @@ def look(tx: Tx, viewer: Viewer, resource: str, uid: str, shown: Shown, after: s
         counts=resources.message_counts(tx, viewer, resource, [uid]).get(uid, (0, 0)),
         tickets=tagged.on_tickets(tx, viewer, [one.ticket_id for one in page.items if one.ticket_id]),
         subscribers=subscriptions.subscribers(tx, viewer, resource, uid),
-        subscribable=subscribable(tx, viewer),
+        own=own(tx, viewer),
     )
     return around(tx, viewer), shelf
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from msgserver.records import Entity, ResourceRecord, ResourceType, Viewer
-from msgserver.routing.may import Act, may
-from msgserver.store import people, resource_types, resources
+from msgserver.records import Entity, ResourceRecord, ResourceType, Subscription, Viewer
+from msgserver.store import people, resource_types, resources, subscriptions
 from msgserver.store.messages import ENTITY
 from msgserver.store.paging import Page
 from msgserver.web.ask import Answer, Ask, Tx, not_found
@@ -22,7 +21,8 @@ class Listed(msgspec.Struct, frozen=True):
     page: Page[ResourceRecord]
     counts: dict[str, tuple[int, int]]
     last: dict[str, float]
-    subscribers: tuple[Entity, ...]
+    own: Entity | None
+    subscribers: list[tuple[Subscription, str]]
 
 
 def look(tx: Tx, viewer: Viewer) -> tuple[Around, list[ResourceType], dict[str, int]]:
@@ -36,12 +36,9 @@ async def types(ask: Ask) -> Answer:
     return desk_page(ask, "resources.html", here, "resources", types=found, how_many=counts)
 
 
-def subscribable(tx: Tx, viewer: Viewer) -> tuple[Entity, ...]:
-    """Whom the viewer may subscribe: with the right to, anybody; else oneself."""
-    if may(viewer, Act.SUBSCRIBE_OTHERS):
-        return people.entities(tx, viewer, limit=500).items
-    own = people.entity(tx, viewer, viewer.entity_id) if viewer.entity_id is not None else None
-    return () if own is None else (own,)
+def own(tx: Tx, viewer: Viewer) -> Entity | None:
+    """The viewer as a person who can be subscribed."""
+    return people.entity(tx, viewer, viewer.entity_id) if viewer.entity_id is not None else None
 
 
 def look_at_type(tx: Tx, viewer: Viewer, name: str, query: str, after: str) -> tuple[Around, Listed] | None:
@@ -52,7 +49,9 @@ def look_at_type(tx: Tx, viewer: Viewer, name: str, query: str, after: str) -> t
     page = resources.records(tx, viewer, name, query, after, ROWS)
     uids = [one.uid for one in page.items]
     counts, last = resources.message_counts(tx, viewer, name, uids), resources.last_activity(tx, viewer, name, uids)
-    return around(tx, viewer), Listed(found, page, counts, last, subscribable(tx, viewer))
+    return around(tx, viewer), Listed(
+        found, page, counts, last, own(tx, viewer), subscriptions.subscribers(tx, viewer, name, "")
+    )
 
 
 async def listing(ask: Ask) -> Answer:

@@ -21,6 +21,7 @@ from msgserver.web.ask import Answer, Ask, Tx, not_found, see_other
 from msgserver.web.language import _
 from msgserver.web.pages import rule_words
 from msgserver.web.pages.around import Around, around, desk_page
+from msgserver.web.pages.meant import entity_meant, several
 from msgserver.web.pages.resources import choose
 from msgserver.web.words import sentence
 
@@ -67,7 +68,7 @@ def look(tx: Tx, viewer: Viewer, now: float, one: Rule = FRESH, tried: Trial | N
     )
 
 
-def meant(tx: Tx, viewer: Viewer, worded: Rule, before: Rule, whom: str) -> Rule:
+def meant(tx: Tx, viewer: Viewer, worded: Rule, before: Rule, whom: str, region: str) -> Rule:
     """The rule with the record by its uid and the receiver by number, from the names and codes that were written.
 
     A record that nothing here is called by stays as it is written: it may live in another application.
@@ -77,34 +78,17 @@ def meant(tx: Tx, viewer: Viewer, worded: Rule, before: Rule, whom: str) -> Rule
     """
     entity_id = worded.entity_id
     if entity_id is None and whom:
-        entity_id = _whom(tx, viewer, whom, before.entity_id)
+        held = people.entity(tx, viewer, before.entity_id) if before.entity_id else None
+        unchanged = held is not None and held.name == whom
+        entity_id = before.entity_id if unchanged else entity_meant(tx, viewer, whom, region).id
     record = worded.record
     if record and worded.resource != KEYWORD and not worded.find:
         near = choose(tx, viewer, record, worded.resource)
         if len(near) > 1:
-            raise Refused(_several(record, [f"{one.name} ({one.code or one.uid})" for one in near]))
+            choices = [f"{one.name} ({one.code or one.uid})" for one in near]
+            raise Refused(several(record, choices, _("Write which one is meant.")))
         record = near[0].uid if near else record
     return msgspec.structs.replace(worded, entity_id=entity_id, record=record)
-
-
-def _whom(tx: Tx, viewer: Viewer, words: str, before: int | None) -> int:
-    held = people.entity(tx, viewer, before) if before else None
-    if held is not None and held.name == words:
-        return held.id
-    near = people.complete(tx, viewer, words)
-    same = [one for one in near if one.name.lower() == words.lower()]
-    near = same if len(same) == 1 else near
-    if not near:
-        raise Refused(_("Nothing was saved: nobody is called “%s”. Add them under People first.") % words[:60])
-    if len(near) > 1:
-        raise Refused(_several(words, [one.name for one in near]))
-    return near[0].id
-
-
-def _several(words: str, near: list[str]) -> str:
-    return _("Nothing was saved: “%(words)s” may be %(near)s. Write which one is meant.") % {
-        "words": words[:60], "near": ", ".join(near),
-    }  # fmt: skip
 
 
 async def rules(ask: Ask) -> Answer:
@@ -166,7 +150,7 @@ async def _save(ask: Ask, before: Rule, unit: Callable[..., Any], *expected: Any
     try:
         worded = rule_words.read_form(ask.form, before.id, before.position)
         whom = " ".join(ask.form("to").split())[:200]
-        worded = await ask.store.read(meant, ask.viewer, worded, before, whom)
+        worded = await ask.store.read(meant, ask.viewer, worded, before, whom, ask.house.config.hub.region)
         if ask.form("act") == "try":
             await ask.store.read(kept_rules.check, worded, before)
             return await _form(ask, worded, tried=await _tried(ask, worded))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from msgserver.records import Entity, Subscription, Viewer
-from msgserver.routing.may import Act, may, require
+from msgserver.routing.may import Act, require
 from msgserver.store import consent, people, resource_types, resources, rules, saved
 from msgserver.store import preview as previews
 from msgserver.store import subscriptions as kept_subscriptions
@@ -16,6 +16,8 @@ from msgserver.store.edits import Refused
 from msgserver.web.ask import Answer, Ask, Fields, Tx, local, not_found, see_other
 from msgserver.web.language import _, plural
 from msgserver.web.pages.around import Around, around, desk_page
+from msgserver.web.pages.meant import entity_meant
+from msgserver.web.pages.resources import own
 from msgserver.web.tags import read_tag
 from msgserver.web.words import sentence, time_of_day
 
@@ -36,17 +38,14 @@ class Seen(msgspec.Struct, frozen=True):
 
     here: Around
     items: tuple[Listed, ...]
-    entities: tuple[Entity, ...]
+    own: Entity | None
     tags: tuple[str, ...]
     targets: tuple[tuple[str, str], ...]
 
 
 def look(tx: Tx, viewer: Viewer, who: int | None) -> Seen:
     """The subscriptions one may see, those who may be subscribed, and what there is to subscribe to."""
-    entities = people.entities(tx, viewer, limit=500).items
-    names = {entity.id: entity.name for entity in entities}
-    if not may(viewer, Act.SUBSCRIBE_OTHERS):
-        entities = tuple(entity for entity in entities if entity.id == viewer.entity_id)
+    names: dict[int, str] = {}
     found = kept_subscriptions.subscriptions(tx, viewer, who, limit=500).items
     for one in found:
         if one.pr_pe_id not in names and (entity := people.entity(tx, viewer, one.pr_pe_id)) is not None:
@@ -61,7 +60,7 @@ def look(tx: Tx, viewer: Viewer, who: int | None) -> Seen:
         (f"type/{kind.name}", _("Everything about: %s") % kind.label) for kind in resource_types.types(tx, viewer)
     ]
     targets += [(f"search/{view.id}", _("The search: %s") % view.name) for view in saved.shared(tx)]
-    return Seen(around(tx, viewer), items, entities, tuple(tags), tuple(targets))
+    return Seen(around(tx, viewer), items, own(tx, viewer), tuple(tags), tuple(targets))
 
 
 async def subscriptions(ask: Ask) -> Answer:
@@ -75,7 +74,7 @@ async def _show(ask: Ask, wrong: str = "", status: int = 200, told: str = "") ->
     schemes = sorted({scheme for row in seen.here.channels for scheme in row.schemes})
     return desk_page(
         ask, "subscriptions.html", seen.here, "subscriptions", status=status, items=seen.items,
-        entities=seen.entities, tags=seen.tags, targets=seen.targets, schemes=schemes, wrong=wrong, kept=ask.form,
+        own=seen.own, tags=seen.tags, targets=seen.targets, schemes=schemes, wrong=wrong, kept=ask.form,
         told=told, who=who,
     )  # fmt: skip
 
@@ -130,8 +129,11 @@ def read_target(tx: Tx, viewer: Viewer, to: str, words: str) -> tuple[str, str]:
 async def add(ask: Ask) -> Answer:
     """Subscribe somebody, or only look what it would have sent."""
     entity_id = ask.form.number("entity", 0) or 0
-    may_subscribe(ask.viewer, entity_id)
     try:
+        if not entity_id and ask.form("who").strip():
+            region = ask.house.config.hub.region
+            entity_id = (await ask.store.read(entity_meant, ask.viewer, ask.form("who"), region)).id
+        may_subscribe(ask.viewer, entity_id)
         resource, record = await ask.store.read(
             read_target, ask.viewer, ask.form("to"), ask.form("tag") or ask.form("record")
         )
