@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow]
 # positive_data_acceptance wants that all that fits the description is done. A description cannot say that a resource
 # type must exist, that a rule needs a condition, or that an Idempotency-Key is not one that was used for another
 # request; these are refused in words, with a 422 that is described.
-# response times are not looked at: other tests may have the machine busy.
+# object_level_authorization compares two users; what each may see is the matter of test_rights.py.
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
     "response_headers_conformance", "negative_data_rejection", "missing_required_header", "unsupported_method",
@@ -169,14 +169,14 @@ def test_hostile_values(make_hub: Callable[..., HubProcess], database: str, requ
     start(hub)
     token = hub.token()
     fill(hub, token)
-    ids = ("1", "0", "999999999999999", "9223372036854775808", "-1", "%00", "%ED%A0%80", "%2F", "x%27%22%3B")
+    ids = ("1", "0", "999999999999999", "9223372036854775808", "%00", "%ED%A0%80", "x%27%22%3B")
     for row in API:
         for number in ids:
             path = re.sub(r"\{[^}]+\}", number, row.pattern.removeprefix("/api/v1"))
             if row.takes is bytes:
                 bodies = [b"name,phone\nAna\x00,+1555\x00\n", b"\xff\xfe", b"name\n\xed\xa0\x80\n"]
                 kind = "text/csv"
-            elif row.takes is not None and number in ("1", "0"):
+            elif row.takes is not None and number == "1":
                 kind = "application/json"
                 bodies = [
                     b'{"%s":%s}' % (field.encode(), value) for field in row.takes.__struct_fields__ for value in HOSTILE
