@@ -7,6 +7,7 @@ the DNS does not say in time is no verdict, for the sender or against it.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -24,6 +25,7 @@ from msgserver.message import Arrival
 from msgserver.routing.journalling import Journalled
 
 WITHIN = 5.0  # seconds for all that is asked about one group of mails
+_LATE = Trust(checks="not checked in time")
 
 T = TypeVar("T")
 
@@ -66,18 +68,33 @@ class Examiner:
     async def read_mails(self, items: Sequence[Journalled]) -> Sequence[Any]:
         """Like the workers' ``read_mails``, of arrivals; every Reading carries its ``trust``."""
         until = self._reactor.seconds() + self._within
-        none: dict[str, bytes] = {}
-        keys = await self._each(until, [self._keys(item.arrival) for item in items], none)
-        readings = await self._readers.read_mails([item.arrival.raw for item in items], keys)
-        judged = [self._judged(item, reading) for item, reading in zip(items, readings, strict=True)]
-        trusts = await self._each(until + self._within / 2, judged, Trust(checks="not checked in time"))
-        return [
-            msgspec.structs.replace(reading, trust=trust) if isinstance(reading, Reading) else reading
-            for reading, trust in zip(readings, trusts, strict=True)
-        ]
+        keys: list[dict[str, bytes]] = [{} for _ in items]
+        wanted = {i: names for i, item in enumerate(items) if (names := self._wanted(item.arrival))}
+        for i, found in await self._each(until, {i: self._keys(names) for i, names in wanted.items()}, {}):
+            keys[i] = found
+        readings = list(await self._readers.read_mails([item.arrival.raw for item in items], keys))
+        asks: dict[int, Coroutine[Any, Any, Trust]] = {}
+        for i, (item, reading) in enumerate(zip(items, readings, strict=True)):
+            if isinstance(reading, Reading):
+                try:
+                    trust = self._at_once(item, reading)
+                except Exception:
+                    self.log.failure("a sender could not be checked")
+                    trust = _LATE
+                if trust is None:
+                    asks[i] = self._asked(item, reading)
+                elif trust != reading.trust:
+                    readings[i] = msgspec.structs.replace(reading, trust=trust)
+        for i, trust in await self._each(until + self._within / 2, asks, _LATE):
+            readings[i] = msgspec.structs.replace(readings[i], trust=trust)
+        return readings
 
-    async def _each(self, until: float, asks: Sequence[Coroutine[Any, Any, T]], otherwise: T) -> list[T]:
+    async def _each(
+        self, until: float, asks: Mapping[int, Coroutine[Any, Any, T]], otherwise: T
+    ) -> Iterable[tuple[int, T]]:
         """All at once, each with its answer, or what stands for it where there is none in time."""
+        if not asks:
+            return ()
         left = max(0.1, until - self._reactor.seconds())
 
         async def one(ask: Coroutine[Any, Any, T]) -> T:
@@ -89,20 +106,30 @@ class Examiner:
                 self.log.failure("a sender could not be checked")
                 return otherwise
 
-        return [*await gatherResults([Deferred.fromCoroutine(one(ask)) for ask in asks])]
+        answers = await gatherResults([Deferred.fromCoroutine(one(ask)) for ask in asks.values()])
+        return zip(asks, answers, strict=True)
 
     # --- before reading ----------
 
-    async def _keys(self, arrival: Arrival) -> dict[str, bytes]:
-        """The records with which a mail's signatures are checked; those that the DNS does not give are left out."""
-        wanted = keys_wanted(arrival.raw) if self._dns is not None and not arrival.facts.get("auth") else ()
+    def _wanted(self, arrival: Arrival) -> Sequence[str]:
+        """Where the keys are with which a mail's signatures are checked; nothing where they need not be."""
+        if self._dns is None or arrival.facts.get("auth"):
+            return ()
+        try:
+            return keys_wanted(arrival.raw)
+        except Exception:
+            self.log.failure("a mail's signatures could not be looked at")
+            return ()
+
+    async def _keys(self, wanted: Sequence[str]) -> dict[str, bytes]:
+        """These records; those that the DNS does not give are left out."""
         found = await self._all((name, "TXT") for name in wanted)
         keys = {
             name: next((one for one in records if b"p=" in one), b"")
             for (name, _), records in found.items()
             if records is not None
         }
-        return keys or ({"": b""} if wanted else {})  # with none at all, it would not be looked at
+        return keys or {"": b""}  # with none at all, it would not be looked at
 
     async def _all(self, questions: Iterable[Question]) -> dict[Question, tuple[Any, ...] | None]:
         """Answers to many questions at once; None where there is none."""
@@ -124,12 +151,12 @@ class Examiner:
 
     # --- after reading ----------
 
-    async def _judged(self, item: Journalled, reading: Any) -> Trust:
-        """The verdict on one mail."""
+    def _at_once(self, item: Journalled, reading: Reading) -> Trust | None:
+        """The verdict on one mail; None where it takes questions to the DNS."""
         arrival = item.arrival
         if user := arrival.facts.get("auth"):
             return Trust(believed=f"logged in as {user}")
-        if not isinstance(reading, Reading) or reading.sender is None:
+        if reading.sender is None:
             return Trust()
         if reading.authors > 1:
             return Trust(doubt="it names several senders, which hides who wrote it", checks="dmarc=permerror")
@@ -141,10 +168,24 @@ class Examiner:
             return Trust(believed=f"{author} vouches for it: {who} has checked it", checks=checks)
         if self._dns is None:
             return Trust()
+        if not said and _public(arrival.facts.get("peer", "")):
+            return None  # SPF is to be asked for
+        signatures = (*reading.signatures, *_claimed_signatures(said))
+        spf = _claimed_spf(said) or SpfResult() if said else SpfResult("")
+        if spf.result or any(one.result == "pass" for one in signatures):
+            return None  # what is proven has still to fit the author's policy
+        return Trust(checks=_failed(signatures))
+
+    async def _asked(self, item: Journalled, reading: Reading) -> Trust:
+        """The verdict on one mail, by what the DNS says."""
+        arrival = item.arrival
+        assert reading.sender is not None
+        author = _dns_name(reading.sender.value)
+        said = claims(reading.results, self._borders.get(item.connector, ""))
         spf = _claimed_spf(said) or (SpfResult() if said else await self._spf(arrival))
         signatures = (*reading.signatures, *_claimed_signatures(said))
         if not spf.result and not any(one.result == "pass" for one in signatures):
-            return Trust(checks="; ".join(f"dkim={one.result} header.d={one.domain}" for one in signatures))
+            return Trust(checks=_failed(signatures))
         policies, known = await self._policies(author, signatures, spf)
         return judge(author, signatures, spf, policies, known)
 
@@ -174,6 +215,11 @@ class Examiner:
         return policies, None not in found.values()
 
 
+def _failed(signatures: Iterable[Signature]) -> str:
+    """What is kept of signatures that prove nothing."""
+    return "; ".join(f"dkim={one.result} header.d={one.domain}" for one in signatures)
+
+
 def _late(_result: object, _seconds: float) -> Any:
     raise TimeoutError
 
@@ -192,6 +238,7 @@ def _may_align(author: str, other: str) -> bool:
     return author.split(".")[-2:] == other.split(".")[-2:]
 
 
+@functools.lru_cache(maxsize=4096)
 def _public(address: str) -> bool:
     """Whether a mail came from outside: servers on this machine and network hand on what others gave them."""
     try:

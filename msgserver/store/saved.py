@@ -10,8 +10,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from msgserver.formats.query import parse, personal, unknowable
 from msgserver.records import HUB, PlannedTag, Viewer
-from msgserver.store import audit
-from msgserver.store.bulk import clean
+from msgserver.store import audit, bulk
 from msgserver.store.edits import Refused
 from msgserver.store.schema import draft, msg_log, pe_subscription, saved_view
 from msgserver.store.search import answering, finding
@@ -59,7 +58,7 @@ def save_view(tx: Connection, actor: Viewer, name: str, query: str, now: float, 
     Raises:
         Refused: it has no name or asks nothing.
     """
-    name, query = clean(" ".join(name.split())[:100]), clean(query.strip()[:1000])
+    name, query = bulk.clean(" ".join(name.split())[:100]), bulk.clean(query.strip()[:1000])
     if not name or not query:
         raise Refused("Nothing was saved: give the search a name and some words.")
     row = {"user_id": None if everybodys else actor.user_id, "name": name, "query": query, "created_at": now}
@@ -77,7 +76,7 @@ def change_view(tx: Connection, actor: Viewer, view_id: int, name: str, query: s
     before = saved(tx, actor, view_id)
     if before is None:
         return None
-    name, query = clean(" ".join(name.split())[:100]), clean(query.strip()[:1000])
+    name, query = bulk.clean(" ".join(name.split())[:100]), bulk.clean(query.strip()[:1000])
     if not name or not query:
         raise Refused("Nothing was saved: give the search a name and some words.")
     if before.user_id is None and _subscribed(tx, view_id):
@@ -127,13 +126,17 @@ def _subscribed(tx: Connection, view_id: int) -> bool:
     return tx.execute(mine.limit(1)).first() is not None
 
 
+_SUBSCRIBED = bulk.Statement(
+    "SELECT DISTINCT record AS record FROM pe_subscription WHERE resource = :search", out="record"
+)
+
+
 def watched(tx: Connection) -> list[SavedView]:
     """Everybody's searches that somebody has subscribed to."""
-    row = saved_view.c
-    subscribed = select(pe_subscription.c.record).where(pe_subscription.c.resource == SEARCH).distinct()
-    numbers = [int(one) for one in tx.scalars(subscribed) if one.isdecimal()]
+    numbers = [int(record) for (record,) in _SUBSCRIBED.fetch(tx, search=SEARCH) if record.isdecimal()]
     if not numbers:
         return []
+    row = saved_view.c
     rows = select(saved_view).where(row.id.in_(numbers), row.user_id.is_(None))
     return [_view(one) for one in tx.execute(rows.order_by(row.id))]
 
@@ -164,7 +167,7 @@ def keep_draft(tx: Connection, actor: Viewer, place: str, content: dict[str, str
     if not any(value.strip() for value in content.values()):
         drop_draft(tx, actor, place)
         return
-    kept = {clean(key): clean(value) for key, value in content.items()}
+    kept = {bulk.clean(key): bulk.clean(value) for key, value in content.items()}
     if sum(map(len, kept.values())) > LONGEST_DRAFT:
         raise Refused("This draft is too long to be kept here: keep a copy of it yourself before you leave the page.")
     key = {"user_id": actor.user_id, "place": place[:200]}
