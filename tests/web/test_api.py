@@ -175,6 +175,15 @@ def test_rules(api: Program) -> None:
     assert api("DELETE", path).status == 204
 
 
+def test_a_rules_record_may_be_named_by_its_code(api: Program) -> None:
+    record = api("POST", "/records", {"resource": "incident", "name": "Flood", "code": "FL1"}).json
+    made = api("POST", "/rules", {"name": "flood", "words": ["water"], "resource": "incident", "record": "fl1"})
+    assert (made.status, made.json["record"]) == (201, record["uid"])
+    elsewhere = {"name": "flood", "words": ["water"], "resource": "incident", "record": "of another application"}
+    changed = api("PUT", f"/rules/{made.json['id']}", elsewhere, If_Match=made.header("etag"))
+    assert (changed.status, changed.json["record"]) == (200, "of another application")
+
+
 def test_tags_notes_connectors_tokens_me(web: Web, api: Program) -> None:
     ticket_id, message_id = arrived(web)
     tag = api("POST", f"/messages/{message_id}/tags", {"tag": "Flood"}).json

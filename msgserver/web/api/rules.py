@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from msgserver.formats.phones import read_address
+from msgserver.formats.search import KEYWORD
 from msgserver.records import Rule
 from msgserver.routing.trial import Sample, try_rules
+from msgserver.store import resources
 from msgserver.store import rules as kept_rules
 from msgserver.store.edits import Refused
 from msgserver.web.api.giving import NOTHING, edit, expected, give, give_all
@@ -43,9 +47,18 @@ async def list_rules(ask: Ask) -> Answer:
     return give_all(await ask.store.read(all_rules, ask.at), lambda pair: rule_shape(*pair))
 
 
+async def _with_uid(ask: Ask, new: Rule) -> Rule:
+    """With the uid of its record, which may be named by its code: under that nobody would find the messages."""
+    if not new.record or new.resource in ("", KEYWORD):
+        return new
+    uid = await ask.store.read(resources.uid_of, ask.viewer, new.resource, new.record)
+    return msgspec.structs.replace(new, record=uid)
+
+
 async def add_rule(ask: Ask) -> Answer:
-    """Add a rule, last unless a position is given."""
-    made = await edit(ask, kept_rules.create_rule, ask.viewer, read_rule(taken(ask, NewRule), 0), ask.at)
+    """Add a rule, last unless a position is given; its record by uid or code."""
+    new = await _with_uid(ask, read_rule(taken(ask, NewRule), 0))
+    made = await edit(ask, kept_rules.create_rule, ask.viewer, new, ask.at)
     return give(rule_shape(made), 201, place=f"/api/v1/rules/{made.id}", version=1)
 
 
@@ -60,7 +73,7 @@ async def rule(ask: Ask) -> Answer:
 
 async def put_rule(ask: Ask) -> Answer:
     """Word a rule anew; its former wordings are kept."""
-    new = read_rule(taken(ask, NewRule), ask.part["rule"])
+    new = await _with_uid(ask, read_rule(taken(ask, NewRule), ask.part["rule"]))
     if await edit(ask, kept_rules.update_rule, ask.viewer, new, ask.at, expected(ask)) is None:
         raise not_found("rule")
     return await rule(ask)
