@@ -119,7 +119,7 @@ def _attachments(claimed: Claimed, signer: Tokens, web: str) -> tuple[Attachment
 
 
 def _mailing(claimed: Claimed, signer: Tokens, web: str) -> Mailing | None:
-    if claimed.subscription_id is None:
+    if claimed.subscription_id is None or not claimed.address.startswith("mailto:"):
         return None
     token = signer.leaving(claimed.subscription_id, claimed.entity_id)
     link = f"{web}/unsubscribe/{token}" if web else ""

@@ -14,6 +14,7 @@ from msgserver.store import fanout, spreading
 from msgserver.store.door import Store, StoreError
 
 POLL = 10.0  # seconds between looks where nobody rings
+SOON = 0.05  # seconds in which many rings become one look
 
 
 class Spreader:
@@ -54,8 +55,14 @@ class Spreader:
             await waiting
 
     def _rung(self, _topic: str, names: tuple[int | str, ...]) -> None:
-        if "*" in names:
-            self._look()
+        if "*" not in names or self._stopped:
+            return
+        if self._looking is not None:
+            self._again = True
+        elif self._timer is None or not self._timer.active() or self._timer.getTime() > self._reactor.seconds() + SOON:
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            self._timer = self._reactor.callLater(SOON, self._look)
 
     def _look(self) -> None:
         if self._stopped:
@@ -78,7 +85,7 @@ class Spreader:
                 self.log.failure("copies could not be written", result)
         if self._stopped:
             return
-        self._timer = self._reactor.callLater(0.0 if self._again else POLL, self._look)
+        self._timer = self._reactor.callLater(SOON if self._again else POLL, self._look)
 
     async def _work(self) -> None:
         """Write job after job until none is left."""
