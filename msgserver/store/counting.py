@@ -39,7 +39,7 @@ READ = "read"
 TYPE_TOTAL = "type total"
 TYPE_READ = "type read"
 KEPT = (TOTAL, READ, TYPE_TOTAL, TYPE_READ)
-MOST_FOUND = 500  # what a search finds is counted so far: a person reads "500 or more" alike
+MOST_FOUND = 300  # what a search finds is counted so far: a person reads "300 or more" alike
 
 _key = msg_tag.c.resource + literal_column("'/'") + msg_tag.c.record
 _counted = and_(msg_log.c.direction == literal_column("'in'"), msg_log.c.spam.is_(False))
