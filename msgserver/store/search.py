@@ -202,9 +202,8 @@ class _Compiling(msgspec.Struct, frozen=True):
 
     def _words(self, words: Words) -> ColumnElement[bool]:
         if self.postgresql:
-            vector: ColumnElement[Anything] = literal_column("msg_log.search")
-            held = vector.op("@@", is_comparison=True)(cast(_tsquery(words), TSQUERY))
-            return func.coalesce(held, false())
+            vector: ColumnElement[Anything] = literal_column("msg_log.search")  # never NULL, see the migration
+            return vector.op("@@", is_comparison=True)(cast(_tsquery(words), TSQUERY))
         return msg_log.c.id.in_(select(msg_search.c.rowid).where(_match(_fts5(words))))
 
     def _term(self, key: str, value: str) -> ColumnElement[bool]:

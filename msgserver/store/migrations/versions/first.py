@@ -25,5 +25,7 @@ def upgrade() -> None:
     if bind.dialect.name == "sqlite":
         bind.exec_driver_sql(_SQLITE_SEARCH)
         return
-    bind.exec_driver_sql("ALTER TABLE msg_log ADD COLUMN search tsvector")
+    bind.exec_driver_sql("ALTER TABLE msg_log ADD COLUMN search tsvector NOT NULL DEFAULT ''")
+    # The planner must know how rare a rare word is: else it walks the whole log from its end to find the newest.
+    bind.exec_driver_sql("ALTER TABLE msg_log ALTER COLUMN search SET STATISTICS 2000")
     bind.exec_driver_sql("CREATE INDEX ix_msg_log_search ON msg_log USING gin (search)")
