@@ -17,6 +17,8 @@ from msgserver.routing import joining
 from msgserver.store import parts, people, rules, subscriptions
 from tests.routing.conftest import ANA, WayIn
 
+pytestmark = pytest.mark.slow
+
 async_test = pytest_twisted.ensureDeferred
 
 

@@ -17,6 +17,8 @@ from msgserver.routing.plugins import Plugins, find
 from tests.routing.conftest import WayIn
 from tests.routing.test_way_in import text
 
+pytestmark = pytest.mark.slow
+
 async_test = pytest_twisted.ensureDeferred
 WATER = Words(text="water at the bridge", sender=Address("sms", "+15551234"), connector="modem1", at=5.0)
 

@@ -18,6 +18,8 @@ from tests.store.desk import conversation, message
 from tests.web.conftest import NOW, Browser, Web
 from tests.web.test_rights import BODIES, ROWS, WHO
 
+pytestmark = pytest.mark.slow
+
 HERE, THERE = ("incident", "north"), ("incident", "south")
 SECRET = "hiddenword"
 

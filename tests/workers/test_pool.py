@@ -14,6 +14,8 @@ from twisted.internet.task import deferLater
 from msgserver.formats.reading import Reading
 from msgserver.workers.pool import WorkerPool, WorkersUnavailable, WorkFailed
 
+pytestmark = pytest.mark.slow
+
 DOINGS = "tests.workers.doings:"
 FUNCTIONS = tuple(DOINGS + name for name in ("upper", "fail", "hang", "die", "eat", "tell", "nap"))
 

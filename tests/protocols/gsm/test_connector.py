@@ -17,7 +17,7 @@ from tests.emulators.modem import ModemWire, PtyLine
 from tests.fakes import FakeHub
 from tests.protocols.gsm.desk import modem, until
 
-pytestmark = pytest.mark.usefixtures("quick_backoff")
+pytestmark = [pytest.mark.usefixtures("quick_backoff"), pytest.mark.slow]
 
 
 @pytest_twisted.ensureDeferred

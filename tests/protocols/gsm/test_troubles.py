@@ -21,7 +21,7 @@ from tests.emulators.modem import QUIRKS, ModemWire, PtyLine
 from tests.fakes import FakeHub
 from tests.protocols.gsm.desk import modem, until
 
-pytestmark = pytest.mark.usefixtures("quick_backoff")
+pytestmark = [pytest.mark.usefixtures("quick_backoff"), pytest.mark.slow]
 
 
 def receive(sim, text, sender="+93701234567", **fields):

@@ -19,6 +19,8 @@ from msgserver.protocols.http.verdicts import AccountRefused
 from tests.emulators.gateways import FAULTS, MOODS, Gateway
 from tests.fakes import FakeHub
 
+pytestmark = pytest.mark.slow
+
 PROFILES = names()
 OPTIONS: dict[str, Any] = {
     "clickatell_classic": {"api_id": "3141"},
