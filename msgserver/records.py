@@ -141,6 +141,7 @@ class Hints(msgspec.Struct, frozen=True):
     """What the message itself says about which ticket it belongs to (DESIGN, Which ticket)."""
 
     token: int | None = None  # ticket id out of a signed token, already verified
+    own_token: bool = False  # the token was sent to the sender's own address: who wrote this reads that mailbox
     references: tuple[str, ...] = ()  # wire ids of ours or theirs it answers, nearest first
     subject_tag: int | None = None  # [#42]: counts only if the sender took part in it
     window: float = 72 * 3600.0  # chat, SMS: newest ticket of the sender with traffic in this time; 0: never

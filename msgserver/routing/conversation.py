@@ -1,8 +1,10 @@
 """Which conversation an arrival belongs to, as far as its own words tell: signed tokens and hints.
 
-A token is ``42.k7f3qz5hwa``: the ticket's number and a keyed hash of it, so that nobody can write himself into another
-person's ticket by guessing. Outgoing mail carries it as a plus-address (``hub+42.k7f3qz5hwa@hub.example``), chat in
-its thread. The store makes the choice (DESIGN, Which ticket); this module only reads the hints.
+A token is ``42.k7f3qz5hwa.c6tm2xpl4e``: the ticket's number and a keyed hash of it, so that nobody can write himself
+into another person's ticket by guessing; then a keyed hash of the number with the address that it was sent to. All
+who take part know the first two; the last proves that its bearer reads the mail of that address.
+Outgoing mail carries it as a plus-address (``hub+42.k7f3...@hub.example``), chat in its thread. The store makes the
+choice (DESIGN, Which ticket); this module only reads the hints.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from msgserver.records import Hints
 
 CHAT_WINDOW = 72 * 3600.0  # seconds; an answer by text belongs to the newest ticket with traffic in this time
 _DIGITS = 10  # of base32: 50 bits
-_TOKEN = re.compile(rf"(\d{{1,12}})\.[a-z2-7]{{{_DIGITS}}}")
+_TOKEN = re.compile(rf"((\d{{1,12}})\.[a-z2-7]{{{_DIGITS}}})(?:\.[a-z2-7]{{{_DIGITS}}})?")
 _SEAL = 16  # of base32: 80 bits
 _LEAVE, _FILE = "leave", "file"
 _LEAVING = re.compile(r"u(\d{1,15})\.(\d{1,15})")
@@ -39,7 +41,7 @@ class Tokens:
         if len(key) < 16:
             raise ValueError("the key of the tokens must have at least 16 bytes")
         self._key = key
-        self.sign = lru_cache(1024)(self._sign)  # one ticket's message may go to thousands
+        self._of = lru_cache(1024)(self._of_ticket)  # one ticket's message may go to thousands
 
     @classmethod
     def kept_in(cls, directory: Path) -> Tokens:
@@ -66,11 +68,19 @@ class Tokens:
             fresh.unlink()
         return cls(path.read_bytes())
 
-    def _sign(self, ticket_id: int) -> str:
-        """The token of a ticket."""
-        number = str(ticket_id)
-        digest = hmac.digest(self._key, b"ticket " + number.encode(), hashlib.sha256)
-        return f"{number}.{b32encode(digest)[:_DIGITS].decode().lower()}"
+    def sign(self, ticket_id: int, address: str = "") -> str:
+        """The token of a ticket, for what is sent to an address; without one it proves nothing about who shows it."""
+        return f"{self._of(ticket_id)}.{self._own(ticket_id, address)}" if address else self._of(ticket_id)
+
+    def _of_ticket(self, ticket_id: int) -> str:
+        return f"{ticket_id}.{self._short(f'ticket {ticket_id}')}"
+
+    def _own(self, ticket_id: int, address: str) -> str:
+        return self._short(f"ticket {ticket_id} for {address}")
+
+    def _short(self, words: str) -> str:
+        digest = hmac.digest(self._key, words.encode("utf-8", "replace"), hashlib.sha256)
+        return b32encode(digest)[:_DIGITS].decode().lower()
 
     def seal(self, kind: str, words: str) -> str:
         """Words with a signature that only this hub can make, for one kind of use; lower case stays lower case."""
@@ -106,9 +116,16 @@ class Tokens:
     def ticket(self, token: str) -> int | None:
         """The ticket that a token names; None where the signature is not ours."""
         found = _TOKEN.fullmatch(token.strip().lower())
-        if found is None or not hmac.compare_digest(found.group(), self.sign(int(found.group(1)))):
+        if found is None or not hmac.compare_digest(found[1], self._of(int(found[2]))):
             return None
-        return int(found.group(1))
+        return int(found[2])
+
+    def made_for(self, token: str, address: Address | None) -> bool:
+        """Whether a token was sent to this address: whoever shows it reads that address's mail."""
+        found = _TOKEN.fullmatch(token.strip().lower())
+        if found is None or address is None:
+            return False
+        return hmac.compare_digest(found[0], self.sign(int(found[2]), str(address)))
 
 
 def plus_word(address: Address) -> str:
@@ -142,13 +159,16 @@ def mail_hints(
     in_reply_to: str,
     references: tuple[str, ...],
     subject: str,
+    sender: Address | None = None,
 ) -> Hints:
     """The hints of a mail. ``references`` are oldest first, as in the header; the hints have the nearest first."""
+    recipients = tuple(recipients)
     returned = returned_ref(recipients)  # robots answer to where bounces go
     nearest = dict.fromkeys(filter(None, (in_reply_to, *reversed(references), returned)))
     found = _SUBJECT_TAG.search(subject)
     return Hints(
         token=token_in(tokens, recipients),
+        own_token=any(tokens.made_for(plus_word(address), sender) for address in recipients),
         references=tuple(nearest)[:_MOST_REFERENCES],
         subject_tag=int(found.group(1)) if found else None,
         window=0.0,

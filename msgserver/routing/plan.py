@@ -86,7 +86,7 @@ def read_mail(item: Journalled, reading: Reading, signer: Tokens, marks: frozens
     if not verdict.robot and arrival.sender is None and "helo" in arrival.facts:
         # MAIL FROM:<>: whoever wrote it wants no answer (RFC 3834 section 2, RFC 5321 section 4.5.5).
         verdict = Verdict("null reverse-path", verdict.forward, verdict.why)
-    hints = mail_hints(signer, arrival.recipients, reading.in_reply_to, reading.references, reading.subject)
+    hints = mail_hints(signer, arrival.recipients, reading.in_reply_to, reading.references, reading.subject, sender)
     if reading.trust is not None and reading.trust.doubt:
         # Whoever writes in another's name does not get into their conversations by a number that he guessed.
         hints = msgspec.structs.replace(hints, subject_tag=None)

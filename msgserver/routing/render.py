@@ -81,7 +81,7 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str, web:
         thread=Thread(
             in_reply_to=references[-1] if references else "",
             references=references,
-            token=signer.sign(claimed.ticket_id) if claimed.ticket_id is not None else "",
+            token=signer.sign(claimed.ticket_id, claimed.address) if claimed.ticket_id is not None else "",
         ),
         priority=claimed.priority,
         expires_at=claimed.expires,

@@ -1,7 +1,7 @@
 """What people answer to what the hub sent them of its own: to a copy of somebody's message, and to a question.
 
-Somebody who replies to a *copy* and may answer, over an address that is known to be theirs, answers the one who asked.
-From anybody else it is a message on the same ticket, which is copied to nobody. YES agrees to subscriptions.
+Somebody who replies to a *copy* and may answer, over an address that is known to be theirs, answers the one who asked;
+a mail takes a proof that it is from there. From anybody else it is a message on the same ticket, which is copied to nobody. YES agrees to subscriptions.
 """
 
 from __future__ import annotations
@@ -66,8 +66,11 @@ class Replies:
 
     @staticmethod
     def _believed(plan: Plan, sender: Address) -> bool:
-        """Anybody can write any address into a mail: it takes a proof, or the secret in the address it was sent to."""
-        return sender.scheme != "mailto" or bool(plan.trust) or plan.hints.token is not None
+        """Anybody can write any address into a mail: it takes the verdict on it, or the secret that only the sender's
+        own mailbox was sent (the ticket's is known to all who take part). A doubted mail has neither's benefit."""
+        if sender.scheme != "mailto":
+            return True
+        return not plan.doubt and (bool(plan.trust) or plan.hints.own_token)
 
     def _answer(self, planned: Planned, found: replies.CopyAnswered) -> Answer | None:
         plan, viewer = planned.plan, found.viewer

@@ -31,6 +31,20 @@ def test_a_token_is_known_again_and_no_other_is():
     assert tokens.ticket("42.aaaaaaaaaa") is None
 
 
+def test_a_token_for_an_address_names_the_ticket_to_all_and_proves_its_bearer_to_be_there():
+    tokens, bo, eve = Tokens(b"k" * 32), Address("mailto", "bo@x.example"), Address("mailto", "eve@x.example")
+    token = tokens.sign(42, str(bo))
+    assert len(token) == 24
+    assert {tokens.ticket(words) for words in (token, tokens.sign(42), token[:-1] + "=", token.upper())} == {42, None}
+    assert tokens.made_for(token.upper(), bo)
+    assert not tokens.made_for(token, eve)
+    assert not tokens.made_for(tokens.sign(42), bo)
+    assert not tokens.made_for(tokens.sign(43, str(bo)).replace("43.", "42.", 1), bo)
+    to = Address("mailto", f"hub+{token}@hub.example")
+    assert mail_hints(tokens, (HUB, to), "", (), "", bo).own_token
+    assert not mail_hints(tokens, (HUB, to), "", (), "", eve).own_token
+
+
 @given(st.text())
 def test_no_text_is_a_token_by_chance(text: str):
     assert Tokens(b"k" * 32).ticket(text) is None

@@ -72,12 +72,56 @@ async def test_a_colleague_answers_the_one_who_asked(way_in: WayIn):
 @async_test
 async def test_by_mail_it_takes_a_proof_of_who_wrote_it(way_in: WayIn):
     await people_and_a_copy(way_in)
-    await way_in.router.accept("mail", mail(2, "forged", "hub@hub.example"))
-    await way_in.router.accept("mail", mail(3, "by the secret address", f"hub+{SIGNER.sign(1)}@hub.example"))
+    await way_in.router.accept("mail", mail(2, "forged", f"hub+{SIGNER.sign(1)}@hub.example"))
+    asker_s, bo_s = SIGNER.sign(1, "mailto:ana@example.net"), SIGNER.sign(1, str(BO_MAIL))
+    await way_in.router.accept("mail", mail(3, "by the secret of another", f"hub+{asker_s}@hub.example"))
+    await way_in.router.accept("mail", mail(4, "by his own secret", f"hub+{bo_s}@hub.example"))
     await way_in.read()
     kinds = {row[3].strip(): row[:2] for row in await log(way_in)}
-    assert kinds["forged"][0] == "in"
-    assert kinds["by the secret address"] == ("out", 1)
+    assert kinds["forged"] == kinds["by the secret of another"] == ("in", 1)
+    assert kinds["by his own secret"] == ("out", 1)
+
+
+POLICY = {("_dmarc.example.org", "TXT"): (b"v=DMARC1; p=reject",)}
+SPF = {("example.org", "TXT"): (b"v=spf1 ip4:1.2.3.4 -all",)}
+GOOD, BAD = ({"peer": peer, "helo": "mx.example.org"} for peer in ("1.2.3.4", "6.6.6.6"))
+
+
+@async_test
+async def test_whom_his_domain_vouches_for_need_not_prove_it_again(way_in: WayIn):
+    way_in.dns.records.update({**POLICY, **SPF})
+    await people_and_a_copy(way_in)
+    to = f"hub+{SIGNER.sign(1)}@hub.example"  # the address that everybody on the ticket knows
+    await way_in.router.accept("mail", mail(2, "it is coming", to, GOOD))
+    await way_in.read()
+    assert (await log(way_in))[1] == ("out", 1, 2, "it is coming", True)
+
+
+@async_test
+async def test_who_is_disowned_has_no_rights_whatever_he_knows(way_in: WayIn):
+    way_in.dns.records.update({**POLICY, **SPF})
+    await people_and_a_copy(way_in)
+    await way_in.router.accept("mail", mail(2, "give it away", f"hub+{SIGNER.sign(1, str(BO_MAIL))}@hub.example", BAD))
+    await way_in.read()
+    assert (await log(way_in))[1][:4] == ("in", 1, 2, "give it away")
+    assert await way_in.rows("SELECT id FROM msg_delivery_status WHERE message_id = 2") == []
+    [(doubt,)] = await way_in.rows("SELECT doubt FROM msg_log WHERE id = 2")
+    assert "may be forged" in doubt
+
+
+@async_test
+async def test_yes_by_mail_takes_the_same_proof(way_in: WayIn):
+    way_in.dns.records.update({**POLICY, **SPF})
+    await people_and_a_copy(way_in, verified=False, login=False)
+    await way_in.run("UPDATE pe_subscription SET asked_at = :now", now=4e9)
+    others = f"hub+{SIGNER.sign(1, 'mailto:eve@example.net')}@hub.example"
+    await way_in.router.accept("mail", mail(2, "YES", others))
+    await way_in.router.accept("mail", mail(3, "YES", f"hub+{SIGNER.sign(1, str(BO_MAIL))}@hub.example", BAD))
+    await way_in.read()
+    assert None not in [asked for (asked,) in await way_in.rows("SELECT asked_at FROM pe_subscription")]
+    await way_in.router.accept("mail", mail(4, "YES", facts=GOOD))
+    await way_in.read()
+    assert {asked for (asked,) in await way_in.rows("SELECT asked_at FROM pe_subscription")} == {None}
 
 
 @pytest.mark.parametrize(
