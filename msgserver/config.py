@@ -101,6 +101,12 @@ def _dns_server(value: str) -> str | None:
     return None
 
 
+def _domain(value: str) -> str | None:
+    if not value.isascii() or not all(re.fullmatch(r"[A-Za-z0-9_-]{1,63}", label) for label in value.split(".")):
+        return 'must be domains as the DNS writes them, as in "lists.example"'
+    return None
+
+
 def _region(value: str) -> str | None:
     if value and value not in SUPPORTED_REGIONS:
         return 'must be a country of two capital letters, as in "AF", or empty'
@@ -179,6 +185,7 @@ class TrustSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     check: bool = True  # SPF, DKIM and DMARC of every mail; False: only what our own border says
     dns: list[Annotated[str, msgspec.Meta(extra={"check": _dns_server})]] = []  # servers to ask; []: the system's
     within: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 5.0  # seconds; then a mail is recorded unchecked
+    arc: list[Annotated[str, msgspec.Meta(extra={"check": _domain})]] = []  # whose seals on what they forward count
 
 
 class ParserSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

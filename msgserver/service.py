@@ -288,7 +288,7 @@ def make_examiner(config: Config, loaded: dict[str, LoadedConnector], workers: W
     trust = config.trust
     dns = system_lookups(reactor, trust.dns) if trust.check else None
     borders = {name: getattr(found.settings, "border", "") for name, found in loaded.items()}
-    return Examiner(workers, dns, borders, reactor, trust.within)
+    return Examiner(workers, dns, borders, reactor, trust.within, [domain.lower() for domain in trust.arc])
 
 
 def redis_bell(url: str, bus: Bus, reactor: Any) -> IService:

@@ -6,6 +6,7 @@ raises, and takes seconds for what a stranger can send in a kilobyte. The tests 
 
 from __future__ import annotations
 
+from msgserver.formats.authentication import spam_mark
 from msgserver.formats.body import Body
 from msgserver.formats.bounce import read_prose, read_report
 from msgserver.formats.headers import Fields, date, ids, people, words
@@ -78,6 +79,7 @@ def read_mail(raw: bytes, limits: ReadingLimits = _DEFAULT) -> Reading:
         complete=complete,
         authors=sum(max(1, len(people(value, 2))) for value in fields.get("from", ())[:2]),
         results=tuple(value[:8_000] for value in fields.get("authentication-results", ())[:10]),
+        spam_mark=spam_mark(raw) if "x-spam-flag" in fields or "x-spam-status" in fields else None,
     )
 
 

@@ -47,10 +47,22 @@ class Signature(msgspec.Struct, frozen=True):
     why: str = ""
 
 
+class Seal(msgspec.Struct, frozen=True):
+    """One link of the chain on a forwarded mail (RFC 8617): who sealed it, "pass", "fail" or "temperror" of the whole
+    chain, and what that domain says it found when the mail reached it: Authentication-Results, from the server's name.
+    """
+
+    domain: str
+    result: str
+    why: str = ""
+    found: str = ""
+
+
 class Trust(msgspec.Struct, frozen=True):
     """Whether a mail's sender is who its From: says; where both are empty, nobody knows.
 
-    ``believed``: why it is proven. ``doubt``: why it looks forged. ``checks``: what was found, as RFC 8601 writes it.
+    ``believed``: why it is proven. ``doubt``: why it looks forged; where it is believed all the same, why our border
+    takes it for spam. ``checks``: what was found, as RFC 8601 writes it.
     """
 
     believed: str = ""
@@ -100,6 +112,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     authors: int = 0  # addresses in all From: fields; more than one is a trick, or a mail that cannot be checked
     results: tuple[str, ...] = ()  # Authentication-Results, the newest first; whom to believe is the house's to know
     signatures: tuple[Signature, ...] = ()  # checked with the keys that the reader was given
+    seals: tuple[Seal, ...] = ()  # of the chain by which it was handed on, the last first; checked like signatures
+    spam_mark: tuple[int, str] | None = (
+        None  # X-Spam-...: which of ``results`` stands highest in its writer's block, words
+    )
     trust: Trust | None = None  # None: not judged yet
 
     @property

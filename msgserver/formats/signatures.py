@@ -12,21 +12,21 @@ from collections.abc import Mapping
 from msgserver.formats.reading import Signature
 
 MOST_SIGNATURES = 5
-_MOST_HEADER = 100_000  # bytes; a longer header is not checked
-_MOST_KEY = 1_200  # bytes of a key's record: 4,096 bits of RSA; with longer ones a stranger could keep us busy
+MOST_HEADER = 100_000  # bytes; a longer header is not checked
+MOST_KEY = 1_200  # bytes of a key's record: 4,096 bits of RSA; with longer ones a stranger could keep us busy
 _SIGNATURE = re.compile(rb"(?im)^dkim-signature[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)")
 _TAG = re.compile(rb"(?:^|;)\s{0,50}([a-z]{1,4})\s{0,50}=\s{0,50}([^;]*)", re.IGNORECASE)
 _NAME = re.compile(r"(?i)[a-z0-9_](?:[a-z0-9_.-]{0,250}[a-z0-9])?")
 _BLANKS = re.compile(rb"[\t ]+")
-_LONG_BLANKS = re.compile(rb"\s{300}")  # in a header: nobody writes such, and the library is slow on it
+LONG_BLANKS = re.compile(rb"\s{300}")  # in a header: nobody writes such, and the library is slow on it
 
 
 def keys_wanted(raw: bytes) -> tuple[str, ...]:
     """The DNS names whose TXT records hold the keys for a mail's signatures; () where it has none."""
-    if b"DKIM" not in raw[:_MOST_HEADER].upper():
+    if b"DKIM" not in raw[:MOST_HEADER].upper():
         return ()
-    head, _ = _halves(raw)
-    names = [_key_name(found.group(1)) for found in list(_SIGNATURE.finditer(head))[:MOST_SIGNATURES]]
+    head, _ = halves(raw)
+    names = [key_name(found.group(1)) for found in list(_SIGNATURE.finditer(head))[:MOST_SIGNATURES]]
     return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -37,27 +37,29 @@ def check(raw: bytes, keys: Mapping[str, bytes]) -> tuple[Signature, ...]:
         raw: the mail as it arrived.
         keys: TXT records by their names; an empty one: there is none; a name that is missing: the DNS did not answer.
     """
-    head, body = _halves(raw)
+    head, body = halves(raw)
     found = list(_SIGNATURE.finditer(head))[:MOST_SIGNATURES]
-    if not found or len(head) > _MOST_HEADER or _LONG_BLANKS.search(head):
+    if not found or len(head) > MOST_HEADER or LONG_BLANKS.search(head):
         return ()
     relaxed: list[bytes] = []  # made once, where a signature asks for it
     return tuple(_check(head, body, relaxed, index, one.group(1), keys) for index, one in enumerate(found))
 
 
-def _halves(raw: bytes) -> tuple[bytes, bytes]:
+def halves(raw: bytes) -> tuple[bytes, bytes]:
     """Header and body; the empty line between them belongs to neither."""
-    end = raw.find(b"\r\n\r\n", 0, _MOST_HEADER + 4)
-    return (raw[: end + 2], raw[end + 4 :]) if end >= 0 else (raw[: _MOST_HEADER + 1], b"")
+    end = raw.find(b"\r\n\r\n", 0, MOST_HEADER + 4)
+    return (raw[: end + 2], raw[end + 4 :]) if end >= 0 else (raw[: MOST_HEADER + 1], b"")
 
 
-def _tags(value: bytes) -> dict[str, bytes]:
+def tags_of(value: bytes) -> dict[str, bytes]:
+    """A signature's tags, their values without blanks."""
     found = _TAG.finditer(value[:10_000])
     return {match.group(1).decode("ascii").lower(): b"".join(match.group(2).split()) for match in found}
 
 
-def _key_name(value: bytes) -> str:
-    tags = _tags(value)
+def key_name(value: bytes) -> str:
+    """The DNS name of the key that a signature names; "" where that can be none."""
+    tags = tags_of(value)
     selector, domain = (tags.get(tag, b"").decode("ascii", "replace").lower() for tag in ("s", "d"))
     name = f"{selector}._domainkey.{domain}"
     return name if _NAME.fullmatch(selector) and _NAME.fullmatch(domain) and len(name) <= 253 else ""
@@ -66,16 +68,16 @@ def _key_name(value: bytes) -> str:
 def _check(
     head: bytes, body: bytes, relaxed: list[bytes], index: int, value: bytes, keys: Mapping[str, bytes]
 ) -> Signature:
-    tags = _tags(value)
+    tags = tags_of(value)
     domain = tags.get("d", b"").decode("ascii", "replace").lower()[:253]
-    name = _key_name(value)
+    name = key_name(value)
     if not name:
         return Signature(domain, "permerror", "it names no key")
     if name not in keys:
         return Signature(domain, "temperror", "its key could not be fetched")
     if not keys[name]:
         return Signature(domain, "permerror", "its key does not exist")
-    if len(keys[name]) > _MOST_KEY:
+    if len(keys[name]) > MOST_KEY:
         return Signature(domain, "permerror", "its key is too long")
     if "l" in tags:
         return Signature(domain, "policy", "it covers a part of the text only")  # RFC 6376 section 8.2
@@ -101,15 +103,16 @@ def _verify(head: bytes, body: bytes, index: int, domain: str, record: bytes) ->
         signed.body = body
         good = signed.verify(index, dnsfunc=lambda _name, timeout=5: record)  # noqa: ARG005 - as it calls us
     except dkim.ValidationError as error:
-        return Signature(domain, "fail", _words(error))
+        return Signature(domain, "fail", why(error))
     except dkim.DKIMException as error:
-        return Signature(domain, "permerror", _words(error))
+        return Signature(domain, "permerror", why(error))
     except Exception as error:  # whatever its parser trips over: the signature is worth nothing
         return Signature(domain, "permerror", type(error).__name__)
     return Signature(domain, "pass") if good else Signature(domain, "fail", "the signature does not fit")
 
 
-def _words(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """What a failed check says, in words for people."""
     said = str(error)
     if "body hash" in said:
         return "the text was changed on the way"

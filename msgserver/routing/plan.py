@@ -87,7 +87,7 @@ def read_mail(item: Journalled, reading: Reading, signer: Tokens, marks: frozens
         # MAIL FROM:<>: whoever wrote it wants no answer (RFC 3834 section 2, RFC 5321 section 4.5.5).
         verdict = Verdict("null reverse-path", verdict.forward, verdict.why)
     hints = mail_hints(signer, arrival.recipients, reading.in_reply_to, reading.references, reading.subject, sender)
-    if reading.trust is not None and reading.trust.doubt:
+    if reading.trust is not None and reading.trust.doubt and not reading.trust.believed:
         # Whoever writes in another's name does not get into their conversations by a number that he guessed.
         hints = msgspec.structs.replace(hints, subject_tag=None)
     return _read(item, reading, sender, verdict, hints, leaving_in(signer, arrival.recipients))
@@ -104,7 +104,7 @@ def _read(
     heard, trust = NOTHING, reading.trust or Trust(believed=believed(item.arrival))
     # One subscription less is not STOP to everything.
     if not (
-        verdict.robot or sender is None or trust.doubt or leaving
+        verdict.robot or sender is None or (trust.doubt and not trust.believed) or leaving
     ):  # STOP in a forged name goes to a person, who can ask
         # A mail may say it in its subject alone, as List-Unsubscribe's do (RFC 2369 section 3.2).
         heard = listen(reading.fresh if reading.fresh.strip() else reading.subject)

@@ -1,7 +1,8 @@
 """What people answer to what the hub sent them of its own: to a copy of somebody's message, and to a question.
 
 Somebody who replies to a *copy* and may answer, over an address that is known to be theirs, answers the one who asked;
-a mail takes a proof that it is from there. From anybody else it is a message on the same ticket, which is copied to nobody. YES agrees to subscriptions.
+a mail takes a proof that it is from there. From anybody else it is a message on the same ticket, which is copied to
+nobody. YES agrees to subscriptions.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ class Replies:
     @staticmethod
     def _believed(plan: Plan, sender: Address) -> bool:
         """Anybody can write any address into a mail: it takes the verdict on it, or the secret that only the sender's
-        own mailbox was sent (the ticket's is known to all who take part). A doubted mail has neither's benefit."""
+        own mailbox was sent (the ticket's is known to all who take part), and which helps no mail that is doubted."""
         if sender.scheme != "mailto":
             return True
-        return not plan.doubt and (bool(plan.trust) or plan.hints.own_token)
+        return bool(plan.trust) or (plan.hints.own_token and not plan.doubt)
 
     def _answer(self, planned: Planned, found: replies.CopyAnswered) -> Answer | None:
         plan, viewer = planned.plan, found.viewer

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 
-from msgserver.formats.authentication import Claim, claims
+from msgserver.formats import arc
+from msgserver.formats.authentication import Claim, claims, results, written_by
 from msgserver.formats.dmarc import Policies, Policy, SpfResult, judge, policy, walk
-from msgserver.formats.reading import Reading, Signature, Trust
+from msgserver.formats.reading import Reading, Seal, Signature, Trust
 from msgserver.formats.sender_policy import MOST_QUESTIONS, Question, check
 from msgserver.formats.signatures import keys_wanted
 from msgserver.message import Arrival
@@ -52,18 +54,26 @@ class Examiner:
         dns: None where nothing is to be checked.
         borders: by connector, the authserv-id of the mail server before it that checks senders; "" where there is none.
         reactor: gives time.
+        sealers: domains that are believed what they seal of mail which they hand on (ARC).
     """
 
     log = Logger()
 
     def __init__(
-        self, readers: Readers, dns: Dns | None, borders: Mapping[str, str], reactor: Any, within: float = WITHIN
+        self,
+        readers: Readers,
+        dns: Dns | None,
+        borders: Mapping[str, str],
+        reactor: Any,
+        within: float = WITHIN,
+        sealers: Iterable[str] = (),
     ) -> None:
         self._readers = readers
         self._dns = dns
         self._borders = borders
         self._reactor = reactor
         self._within = within
+        self._sealers = frozenset(sealers)
 
     async def read_mails(self, items: Sequence[Journalled]) -> Sequence[Any]:
         """Like the workers' ``read_mails``, of arrivals; every Reading carries its ``trust``."""
@@ -87,6 +97,9 @@ class Examiner:
                     readings[i] = msgspec.structs.replace(reading, trust=trust)
         for i, trust in await self._each(until + self._within / 2, asks, _LATE):
             readings[i] = msgspec.structs.replace(readings[i], trust=trust)
+        for i, (item, reading) in enumerate(zip(items, readings, strict=True)):
+            if isinstance(reading, Reading) and reading.spam_mark is not None:
+                readings[i] = self._marked(item, reading, *reading.spam_mark)
         return readings
 
     async def _each(
@@ -111,17 +124,17 @@ class Examiner:
 
     # --- before reading ----------
 
-    def _wanted(self, arrival: Arrival) -> Sequence[str]:
+    def _wanted(self, arrival: Arrival) -> Collection[str]:
         """Where the keys are with which a mail's signatures are checked; nothing where they need not be."""
         if self._dns is None or arrival.facts.get("auth"):
             return ()
         try:
-            return keys_wanted(arrival.raw)
+            return dict.fromkeys((*keys_wanted(arrival.raw), *arc.keys_wanted(arrival.raw, self._sealers)))
         except Exception:
             self.log.failure("a mail's signatures could not be looked at")
             return ()
 
-    async def _keys(self, wanted: Sequence[str]) -> dict[str, bytes]:
+    async def _keys(self, wanted: Collection[str]) -> dict[str, bytes]:
         """These records; those that the DNS does not give are left out."""
         found = await self._all((name, "TXT") for name in wanted)
         keys = {
@@ -162,7 +175,7 @@ class Examiner:
             return Trust(doubt="it names several senders, which hides who wrote it", checks="dmarc=permerror")
         author = _dns_name(reading.sender.value)
         said = claims(reading.results, self._borders.get(item.connector, ""))
-        if any(one.method == "dmarc" and one.result == "pass" and one.domain("header.from") == author for one in said):
+        if _passed(said, author):
             checks = f"dmarc=pass header.from={author} (said by {self._borders[item.connector]})"
             who = self._borders[item.connector]
             return Trust(believed=f"{author} vouches for it: {who} has checked it", checks=checks)
@@ -172,9 +185,24 @@ class Examiner:
             return None  # SPF is to be asked for
         signatures = (*reading.signatures, *_claimed_signatures(said))
         spf = _claimed_spf(said) or SpfResult() if said else SpfResult("")
-        if spf.result or any(one.result == "pass" for one in signatures):
+        if spf.result or self._sealed(reading) or any(one.result == "pass" for one in signatures):
             return None  # what is proven has still to fit the author's policy
         return Trust(checks=_failed(signatures))
+
+    def _sealed(self, reading: Reading) -> bool:
+        """Whether a mail's chain ends with a seal that is believed."""
+        return bool(reading.seals) and reading.seals[0].domain in self._sealers
+
+    def _marked(self, item: Journalled, reading: Reading, highest: int, words: str) -> Reading:
+        """A mail that a server marked as spam: it counts where our own border did."""
+        border = self._borders.get(item.connector, "")
+        place = written_by(reading.results, border)
+        if place is None or place < highest:
+            return reading
+        trust = reading.trust or Trust()
+        doubt = f"{border} takes this mail for spam ({words})"
+        doubted = msgspec.structs.replace(trust, doubt="; ".join(filter(None, (trust.doubt, doubt))))
+        return msgspec.structs.replace(reading, trust=doubted)
 
     async def _asked(self, item: Journalled, reading: Reading) -> Trust:
         """The verdict on one mail, by what the DNS says."""
@@ -183,11 +211,39 @@ class Examiner:
         author = _dns_name(reading.sender.value)
         said = claims(reading.results, self._borders.get(item.connector, ""))
         spf = _claimed_spf(said) or (SpfResult() if said else await self._spf(arrival))
-        signatures = (*reading.signatures, *_claimed_signatures(said))
+        trust = await self._judged(author, (*reading.signatures, *_claimed_signatures(said)), spf)
+        if trust.believed or not self._sealed(reading):
+            return trust
+        return await self._handed_on(author, reading.seals, trust)
+
+    async def _judged(self, author: str, signatures: Sequence[Signature], spf: SpfResult) -> Trust:
+        """What signatures and SPF are worth by the policies of their domains."""
         if not spf.result and not any(one.result == "pass" for one in signatures):
             return Trust(checks=_failed(signatures))
         policies, known = await self._policies(author, signatures, spf)
         return judge(author, signatures, spf, policies, known)
+
+    async def _handed_on(self, author: str, seals: Sequence[Seal], trust: Trust) -> Trust:
+        """A mail whose author's domain does not vouch for it as it came: whether it did, say those who handed it on.
+
+        From the last seal backwards, as far as there is nobody among them whom we do not know: a seal tells what its
+        maker saw, and that he believed the one before him is his own affair.
+        """
+        last = seals[0]
+        why = f" ({last.why})" if last.why else ""
+        checks = "; ".join(filter(None, (trust.checks, f"arc={last.result}{why} header.d={last.domain}")))
+        if last.result == "pass":
+            for seal in itertools.takewhile(lambda seal: seal.domain in self._sealers, seals):
+                said = results(seal.found)
+                if (
+                    _passed(said, author)
+                    or (
+                        await self._judged(author, _claimed_signatures(said), _claimed_spf(said) or SpfResult(""))
+                    ).believed
+                ):
+                    believed = f"{author} vouches for it: {seal.domain} has checked it before handing it on"
+                    return Trust(believed=believed, checks=checks)
+        return msgspec.structs.replace(trust, checks=checks)
 
     async def _spf(self, arrival: Arrival) -> SpfResult:
         """What SPF says of the server that brought a mail; no result where it had it from another one."""
@@ -245,6 +301,11 @@ def _public(address: str) -> bool:
         return ipaddress.ip_address(address).is_global
     except ValueError:
         return False
+
+
+def _passed(said: Iterable[Claim], author: str) -> bool:
+    """Whether somebody says that the author's domain vouches for a mail (DMARC)."""
+    return any(one.method == "dmarc" and one.result == "pass" and one.domain("header.from") == author for one in said)
 
 
 def _claimed_spf(said: Sequence[Claim]) -> SpfResult | None:

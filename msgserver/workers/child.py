@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from msgserver.formats import arc, signatures
 from msgserver.formats.mime import read_mail
-from msgserver.formats.signatures import check
 from msgserver.formats.tokens import terms
 from msgserver.workers.frames import Answer, FrameCutter, ReadMail, Ready, Returned, Unreadable, answer, read_question
 
@@ -42,8 +42,10 @@ class Desk:
         try:
             if not function:
                 reading = read_mail(payload)
-                signatures = check(payload, keys) if keys else ()
-                return ReadMail(replace(reading, terms=terms(reading), signatures=signatures))
+                if keys:
+                    checked = signatures.check(payload, keys)
+                    reading = replace(reading, signatures=checked, seals=arc.check(payload, keys))
+                return ReadMail(replace(reading, terms=terms(reading)))
             return Returned(self._function(function)(payload))
         except MemoryError:
             return Unreadable("reading it takes more memory than a reader is given")

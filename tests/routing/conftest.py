@@ -68,8 +68,8 @@ class Workers:
             waiting.callback(None)
 
     async def read_mails(self, mails: Sequence[bytes], keys: Sequence[Any] = ()) -> Sequence[Any]:
+        from msgserver.formats import arc, signatures
         from msgserver.formats.mime import read_mail
-        from msgserver.formats.signatures import check
         from msgserver.workers.frames import Unreadable
 
         self.batches.append(len(mails))
@@ -82,7 +82,8 @@ class Workers:
         readings: list[Any] = []
         for mail, mine in zip(mails, keys or [{}] * len(mails), strict=True):
             reading = read_mail(mail, ReadingLimits())
-            reading = msgspec.structs.replace(reading, signatures=check(mail, mine))
+            checked = signatures.check(mail, mine)
+            reading = msgspec.structs.replace(reading, signatures=checked, seals=arc.check(mail, mine))
             readings.append(Unreadable("its reader died") if b"poison" in mail else reading)
         return readings
 
@@ -119,7 +120,8 @@ class WayIn:
             store, self.bus, SIGNER, frozenset({"hub.example"}), self.rules, self.desk.wish, new_uid, reactor,
         )  # fmt: skip
         self.dns = Dns()
-        examiner = Examiner(self.workers, self.dns, {}, reactor)
+        self.borders: dict[str, str] = {}
+        examiner = Examiner(self.workers, self.dns, self.borders, reactor)
         self.reader = Reader(
             store, self.recorder, examiner, lambda name: deferToThread(blobs.get, state, name), reactor
         )

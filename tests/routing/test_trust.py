@@ -12,6 +12,8 @@ from msgserver.records import HUB, Rule
 from msgserver.routing.journalling import Journalled
 from msgserver.routing.trust import Examiner
 from msgserver.store import rules
+from tests.formats.test_arc import RECORD as SEAL_RECORD
+from tests.formats.test_arc import sealed
 from tests.formats.test_signatures import NAME, RECORD, signed
 from tests.routing.conftest import Dns, WayIn, Workers
 
@@ -230,3 +232,137 @@ async def test_a_rule_puts_doubtful_mail_into_the_spam_view(way_in: WayIn):
     await way_in.read()
     rows = await way_in.rows("SELECT m.spam, t.spam FROM msg_log m JOIN ticket t ON t.id = m.ticket_id ORDER BY raw_id")
     assert [tuple(map(bool, row)) for row in rows] == [(False, False), (True, True)]
+
+
+# -- handed on by somebody whom the operator named
+
+LIST_KEY = {(f"a1._domainkey.{name}", "TXT"): (SEAL_RECORD,) for name in ("lists.example", "forward.example")}
+FROM_LIST = MAIL.replace(b"Subject: road", b"Subject: [floods] road")
+
+
+async def handed_on(raw: bytes, records=None, sealers: tuple[str, ...] = ("lists.example",), **facts: str) -> Trust:
+    dns = Dns()
+    dns.records.update({**POLICY, **SPF, **(LIST_KEY if records is None else records)})
+    examiner = Examiner(Workers(), dns, {}, Clock(), sealers=sealers)
+    one = arrival(raw, **{"peer": "9.9.9.9", "sender": "floods-bounces@lists.example", **facts})
+    (reading,) = await examiner.read_mails([Journalled(1, "mail", 0.0, one)])
+    return reading.trust
+
+
+@async_test
+async def test_what_a_named_list_found_before_it_changed_the_mail_is_believed():
+    trust = await handed_on(sealed(FROM_LIST))
+    assert trust.believed == "example.org vouches for it: lists.example has checked it before handing it on"
+    assert not trust.doubt
+    assert trust.checks.endswith("dmarc=fail (p=reject) header.from=example.org; arc=pass header.d=lists.example")
+    assert (await handed_on(sealed(FROM_LIST, found="spf=pass smtp.mailfrom=ana@example.org"))).believed
+    assert (await handed_on(sealed(FROM_LIST, found="dkim=pass header.d=example.org"))).believed
+    assert (await handed_on(sealed(FROM_LIST), peer="")).believed  # out of a mailbox
+
+
+@async_test
+async def test_a_seal_says_no_more_than_its_maker_found():
+    for said in (
+        "dmarc=fail header.from=example.org",
+        "dmarc=pass header.from=evil.example",
+        "dkim=pass header.d=x.example",
+    ):
+        trust = await handed_on(sealed(FROM_LIST, found=said))
+        assert trust.doubt
+        assert not trust.believed
+        assert trust.checks.endswith("arc=pass header.d=lists.example")
+
+
+@async_test
+async def test_strangers_seals_and_broken_ones_change_nothing():
+    plain = await handed_on(FROM_LIST)
+    assert plain.doubt
+    assert await handed_on(sealed(FROM_LIST), sealers=()) == plain
+    assert await handed_on(sealed(FROM_LIST, "forward.example")) == plain
+    broken = await handed_on(sealed(FROM_LIST).replace(b"closed", b"opened"))
+    assert (broken.doubt, broken.believed) == (plain.doubt, "")
+    assert (
+        broken.checks
+        == f"{plain.checks}; arc=fail (Most recent ARC-Message-Signature did not validate) header.d=lists.example"
+    )
+
+
+@async_test
+async def test_of_several_links_those_behind_a_stranger_count_for_nothing():
+    by_list = sealed(FROM_LIST)
+    raw = sealed(
+        by_list.replace(b"It is", b"FW: it is"), "forward.example", "arc=pass; dmarc=fail header.from=example.org"
+    )
+    both = await handed_on(raw, sealers=("lists.example", "forward.example"))
+    assert both.believed == "example.org vouches for it: lists.example has checked it before handing it on"
+    for sealers in (("forward.example",), ("lists.example",)):
+        assert not (await handed_on(raw, sealers=sealers)).believed
+    # a stranger writes that he found it good, and a host that is believed seals what it got from him
+    lie = sealed(sealed(FROM_LIST, "forward.example"), "lists.example", "arc=pass; dmarc=fail header.from=example.org")
+    assert not (await handed_on(lie)).believed
+
+
+@async_test
+async def test_without_an_answer_about_the_seals_key_nothing_is_decided():
+    class HalfDeaf(Dns):
+        async def ask(self, name, kind):
+            if "_domainkey" in name:
+                raise OSError("no answer")
+            return await super().ask(name, kind)
+
+    dns = HalfDeaf()
+    dns.records.update({**POLICY, **SPF})
+    examiner = Examiner(Workers(), dns, {}, Clock(), sealers=("lists.example",))
+    (reading,) = await examiner.read_mails([Journalled(1, "mail", 0.0, arrival(sealed(FROM_LIST), peer="9.9.9.9"))])
+    assert not reading.trust.believed
+
+
+# -- what the border takes for spam
+
+BORDER = "mx.provider.example"
+GENUINE = f"Authentication-Results: {BORDER}; dmarc=pass header.from=example.org\r\n".encode()
+TAKEN = b"Received: from mx.example.org by mx.provider.example; Mon, 1 Jun 2026 10:00:00 +0000\r\n"
+STATUS = b"X-Spam-Flag: YES\r\nX-Spam-Status: Yes, score=12.3 required=5.0 tests=FOO\r\n"
+
+
+@async_test
+async def test_the_border_s_word_on_spam_is_a_doubt():
+    for raw in (
+        STATUS + GENUINE + TAKEN + MAIL,
+        GENUINE + STATUS + TAKEN + MAIL,
+        TAKEN + STATUS + TAKEN + GENUINE + MAIL,
+    ):
+        trust = await verdict(arrival(raw), POLICY, border=BORDER)
+        assert trust.doubt == "mx.provider.example takes this mail for spam (score 12.3)"
+        assert trust.believed
+    trust = await verdict(arrival(b"X-Spam-Flag: YES\r\n" + GENUINE + TAKEN + MAIL), POLICY, border=BORDER)
+    assert trust.doubt == "mx.provider.example takes this mail for spam (marked so)"
+
+
+@async_test
+async def test_a_stranger_s_word_on_spam_counts_for_nothing():
+    for raw in (GENUINE + TAKEN + STATUS + MAIL, GENUINE + TAKEN + said("mx.other.example; spf=none") + STATUS + MAIL):
+        assert not (await verdict(arrival(raw), POLICY, border=BORDER)).doubt
+    assert not (await verdict(arrival(STATUS + TAKEN + MAIL), {**POLICY, **SPF}, border=BORDER)).doubt
+    assert not (await verdict(arrival(STATUS + GENUINE + TAKEN + MAIL), {**POLICY, **SPF})).doubt
+    clean = STATUS.replace(b"YES", b"NO").replace(b"Yes", b"No") + GENUINE + TAKEN + MAIL
+    assert not (await verdict(arrival(clean), POLICY, border=BORDER)).doubt
+    inside = GENUINE + TAKEN + MAIL + STATUS
+    assert not (await verdict(arrival(inside), POLICY, border=BORDER)).doubt
+
+
+@async_test
+async def test_the_rule_for_doubt_puts_it_into_the_spam_view_and_stop_is_obeyed_all_the_same(way_in: WayIn):
+    way_in.borders["mail"] = BORDER
+    await way_in.store.write(
+        rules.create_rule, HUB, Rule(id=0, name="forged", position=0, doubted=True, spam=True), 1.0
+    )
+    await way_in.router.accept("mail", arrival(STATUS + GENUINE + TAKEN + MAIL, "spam"))
+    await way_in.router.accept(
+        "mail", arrival(STATUS + GENUINE + TAKEN + MAIL.replace(b"It is closed.", b"STOP"), "stop")
+    )
+    await way_in.read()
+    assert [bool(spam) for (spam,) in await way_in.rows("SELECT spam FROM msg_log WHERE direction = 'in'")][:1] == [
+        True
+    ]
+    assert await way_in.rows("SELECT address FROM suppression") == [("mailto:ana@example.org",)]
