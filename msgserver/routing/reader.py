@@ -97,7 +97,7 @@ class Reader:
         self._reactor = reactor
         self._texts: deque[Journalled] = deque()
         self._mails: deque[Journalled] = deque()
-        self.coming = 0  # arrivals that are being journalled just now
+        self._coming = {False: 0, True: 0}  # texts, mails that are being journalled just now
         self._known: dict[int, tuple[bool, int]] = {}  # raw_id -> is it mail, bytes; all that is queued or under way
         self._unread = {False: 0, True: 0}  # how many of these are text, mail
         self._bytes = 0
@@ -109,6 +109,7 @@ class Reader:
         self._fetched = 0  # last id seen by the fetching under way
         self._newest = 0
         self._waiting: dict[bool, deque[Deferred[None]]] = {False: deque(), True: deque()}
+        self._letting_in = False
         self._idle: list[Deferred[None]] = []
         self._sweeping: Any = None
         self._fetching = False
@@ -122,7 +123,7 @@ class Reader:
 
         Mail that nobody reads just now keeps no text back, nor the other way round.
         """
-        if self._unread[mail] + self.coming >= MOST_ROWS:
+        if self._unread[mail] + self._coming[mail] >= MOST_ROWS:
             return True
         if self._behind[mail] and self._newest - self._fetched >= MOST_ROWS:
             return True
@@ -135,6 +136,17 @@ class Reader:
             turn: Deferred[None] = Deferred()
             self._waiting[mail].append(turn)
             await turn
+
+    def comes(self, mail: bool) -> None:
+        """A mail (else a text) is being journalled, and takes up room meanwhile."""
+        self._coming[mail] += 1
+
+    def came(self, mail: bool, item: Journalled | None) -> None:
+        """That has ended, well or not; None: there is nothing new to read."""
+        self._coming[mail] -= 1
+        if item is not None:
+            self.take(item)
+        self._let_in()  # whoever waited for the room it took may come, though nothing was read yet
 
     @property
     def unread(self) -> int:
@@ -345,11 +357,15 @@ class Reader:
 
     def _let_in(self) -> None:
         """Let as many accepts go on as there is room for."""
+        if self._letting_in:  # one of those let in has ended at once; the loop below goes on by itself
+            return
+        self._letting_in = True
         for mail, waiting in self._waiting.items():
             for _ in range(min(len(waiting), max(1, MOST_ROWS - self._unread[mail]))):
                 if self.full(mail) and not self._stopped:
                     break
                 waiting.popleft().callback(None)
+        self._letting_in = False
 
     def _finished(self) -> None:
         if not self._stopped:

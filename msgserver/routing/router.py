@@ -40,10 +40,13 @@ class Router:
             await self._reader.room(mail)
         now = self._reactor.seconds()
         raw = arrival.raw
-        self._reader.coming += 1
+        item: Journalled | None = None
+        self._reader.comes(mail)
         try:
             blob = await self._store.keep(raw) if len(raw) > LARGEST_IN_ROW else ""
             accepted: Accepted = await self._store.batch(journal, journal_row(connector, arrival, now, blob))
+            if not accepted.duplicate:
+                item = Journalled(accepted.raw_id, connector, now, arrival)
         except Busy:
             raise TemporaryFailure(_BUSY, 60.0) from None
         except DiskFull:
@@ -51,10 +54,9 @@ class Router:
         except (StoreError, OSError) as error:
             raise TemporaryFailure(_BUSY, 60.0) from error
         finally:
-            self._reader.coming -= 1
+            self._reader.came(mail, item)
         self.last_in[connector] = now
-        if not accepted.duplicate:
-            self._reader.take(Journalled(accepted.raw_id, connector, now, arrival))
+        if item is not None:
             self._bus.ring("raw", (accepted.raw_id,))
         return accepted
 

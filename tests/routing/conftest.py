@@ -139,10 +139,20 @@ class WayIn:
 
         await self.store.write(lambda tx: tx.execute(text(sql), values) and None)
 
+    async def settled(self) -> None:
+        """Wait until what arrives is read straight from memory, nothing older being left in the journal."""
+        for _ in range(6000):
+            if not any(self.reader._behind.values()) and not self.reader._fetching:
+                return
+            await deferLater(reactor, 0.01)
+        raise AssertionError("the reader still looks through the journal")
+
     async def read(self) -> None:
-        """Wait until everything journalled has an outcome (fails after some seconds)."""
-        for _ in range(400):
+        """Wait until everything journalled has an outcome, and all have heard of it (fails after a minute)."""
+        for _ in range(3000):
             if not (await self.rows("SELECT id FROM msg_raw WHERE state = 'received'")):
+                # What is committed may not have been told yet; the writer tells in the order of its commits.
+                await self.store.write(lambda tx: None)
                 return
             await deferLater(reactor, 0.02)
         left = await self.rows("SELECT id, wire_id, state FROM msg_raw WHERE state = 'received'")
