@@ -20,14 +20,16 @@ pytest_plugins = [
     if path.stem not in ("__init__", "programs")
 ]
 
-hypothesis.settings.register_profile("here", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+# The same examples at every run, however slow the machine; HYPOTHESIS_PROFILE=search looks for new ones.
+_PATIENT = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow], "print_blob": True}
+hypothesis.settings.register_profile("same", derandomize=True, **_PATIENT)
+hypothesis.settings.register_profile("search", **_PATIENT)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """Give a TCP port on 127.0.0.1 that nobody listens on just now."""
+    """Give a TCP port on 127.0.0.1 that nobody listens on, nor will but for who asked."""
     return programs.free_port
 
 

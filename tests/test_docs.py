@@ -68,7 +68,7 @@ def story(told: list[Block], tree: Path) -> str:
 
 _FUNCTIONS = """
 await_port() {
-  for _ in $(seq 600); do
+  for _ in $(seq 1800); do
     (exec 3<> /dev/tcp/127.0.0.1/$1) 2> /dev/null && return 0
     kill -0 $2 2> /dev/null || { cat $3; exit 1; }
     sleep 0.1
@@ -109,7 +109,7 @@ def test_every_command_runs() -> None:
             "-c",
             story(told, tree),
         ]
-        done = subprocess.run(alone, cwd=tree, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(alone, cwd=tree, capture_output=True, text=True, timeout=1800, check=False)
         hub = (tree / "0.out").read_text() if (tree / "0.out").exists() else ""
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{hub}"
         for number, block in enumerate(told):

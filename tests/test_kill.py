@@ -35,7 +35,7 @@ from tests.peers.programs import wait_until
 PLACES = [f"{place}.{side}" for place in ("C1", "R1", "C2", "C3", "R2", "R3", "C4") for side in ("before", "after")]
 SENDERS = 4
 SUBSCRIBERS = ("bo@out.example", "cy@out.example")
-LONGEST_ROUND = 6.0  # seconds of load before a hub whose fail point was not reached is killed anyway
+LONGEST_ROUND = 120.0  # seconds of load before a hub whose fail point was not reached is killed anyway
 
 
 class Sender(threading.Thread):
@@ -68,7 +68,7 @@ class Sender(threading.Thread):
     def _taken(self, raw: bytes) -> bool:
         try:
             if self._line is None:
-                self._line = smtplib.SMTP("127.0.0.1", self.port, "client.example", timeout=10)
+                self._line = smtplib.SMTP("127.0.0.1", self.port, "client.example", timeout=60)
             self._line.sendmail(f"{self.name}@out.example", ["hub@hub.example"], raw)
         except (OSError, smtplib.SMTPException):
             with suppress(Exception):
@@ -119,17 +119,17 @@ class World:
             sender.last.set()
             sender.load.set()
         for sender in self.senders:
-            sender.join(60)
+            sender.join(300)
             assert not sender.is_alive(), f"{sender.name} still waits for an acknowledgement"
         unread = "SELECT count(*) FROM msg_raw WHERE state = 'received'"
-        wait_until(lambda: self.value(unread) == 0, "all is read", 60)
+        wait_until(lambda: self.value(unread) == 0, "all is read", 300)
         left = "SELECT count(*) FROM msg_delivery_status WHERE state NOT IN ('sent', 'delivered')"
-        wait_until(lambda: self.value(left) == 0, "all is sent", 180)
+        wait_until(lambda: self.value(left) == 0, "all is sent", 600)
         assert self.hub.stop() == -signal.SIGTERM  # twistd stops in order, then ends by the signal it was sent
         assert "has stopped" in self.hub.log.read_text()[-2000:]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20) as connection:
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=120) as connection:
             return connection.execute(sql).fetchall()
 
     def value(self, sql: str) -> Any:
@@ -160,8 +160,9 @@ def rounds(seed: int) -> Iterator[tuple[str, float]]:
 @pytest.mark.peer
 @pytest.mark.slow
 def test_whatever_moment_it_is_killed_nothing_is_lost_and_nothing_twice_unexplained(world: World):
-    seed = int(os.environ.get("MSGSERVER_KILL_SEED", random.randrange(1_000_000)))
     wanted = int(os.environ.get("MSGSERVER_KILL_ROUNDS", str(len(PLACES) + 2)))
+    many = wanted > len(PLACES) + 2  # a long run looks for what nobody thought of, the usual one is always the same
+    seed = int(os.environ.get("MSGSERVER_KILL_SEED", random.randrange(1_000_000) if many else 1))
     print(f"MSGSERVER_KILL_SEED={seed}")
     reached = Counter[str]()
     for _, (fail, seconds) in zip(range(wanted), rounds(seed), strict=False):

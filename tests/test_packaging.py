@@ -49,7 +49,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*argv: str, cwd: Path | None = None) -> str:
     """Run a program, return what it printed; the test fails where the program does."""
-    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -89,7 +89,10 @@ def test_the_wheel_starts_in_an_empty_environment(environment: Path, tmp_path: P
     assert "nothing is wrong" in run(str(environment / "msgserver"), "check", cwd=tmp_path)
 
     def ready() -> bool:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{ports['8080']}/readyz", timeout=5) as answer:
+        with (
+            suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{ports['8080']}/readyz", timeout=30) as answer,
+        ):
             return bool(answer.status == 200)
         return False
 

@@ -26,7 +26,7 @@ def running(argv, log, cwd=None):
 
 def finish(argv, log):
     with running(argv, log) as started:
-        wait_until(lambda: started.process.poll() is not None, f"{argv[0]} has ended", 40)
+        wait_until(lambda: started.process.poll() is not None, f"{argv[0]} has ended", 180)
     return log.read_text()
 
 
@@ -38,6 +38,10 @@ def plugged(tmp_path):
     with running([*argv, "--receive", "+15551234:hello from the field"], tmp_path / "modem.log", HOUSE):
         wait_until(link.is_symlink, "the modem's line")
         yield link
+
+
+def received(tmp_path):
+    return [path.read_text() for path in (tmp_path / "in").iterdir()]
 
 
 def sent(tmp_path):
@@ -70,9 +74,10 @@ def test_smsd_receives_and_sends(plugged, tmp_path):
     )
     (tmp_path / "out" / "one").write_text("To: 15559876\n\nover to you")
     with running([program("smsd", "smstools"), f"-c{config}", "-t"], tmp_path / "smsd.out"):
-        wait_until(lambda: list((tmp_path / "in").iterdir()) and sent(tmp_path), "a text in and a text out")
-        received = next((tmp_path / "in").iterdir()).read_text()
-    assert received.endswith("hello from the field")
+        wait_until(lambda: [text for text in received(tmp_path) if text], "a text in")
+        wait_until(lambda: sent(tmp_path), "a text out")
+        (text,) = received(tmp_path)
+    assert text.endswith("hello from the field")
     assert sent(tmp_path) == [{"to": "+15559876", "text": "over to you"}]
 
 

@@ -63,8 +63,8 @@ def test_a_few_accents_are_no_other_script():
 
 
 def test_guessing_is_bounded():
-    begin = time.perf_counter()
+    begin = time.process_time()
     for _ in range(20):
         likeliest(bytes(range(128, 256)) * 100_000, thorough=True)
         likeliest(b"a\xe9 b\xea " * 1_000_000, thorough=True)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5

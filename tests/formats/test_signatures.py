@@ -87,7 +87,7 @@ def test_whatever_a_stranger_writes_is_no_pass_and_no_error(value):
 
 
 def test_hostile_blanks_take_no_time():
-    begin = time.perf_counter()
+    begin = time.process_time()
     value = b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=x.org; s=k; h=from; bh=AA==; b=AA==\r\n"
     keys = {"k._domainkey.x.org": RECORD}
     check(value + MAIL + b" " * 5_000_000, keys)
@@ -95,7 +95,7 @@ def test_hostile_blanks_take_no_time():
     check(value[:-2] + b"; x=" + b" " * 90_000 + b"\r\n" + MAIL, keys)
     check(value.replace(b"h=from", b"h=from" + b"\r\n " * 30_000) + MAIL, keys)
     keys_wanted(b"DKIM-Signature: " + b"s=" * 45_000 + b"\r\n\r\n")
-    assert time.perf_counter() - begin < 5  # quadratic would be minutes
+    assert time.process_time() - begin < 5  # quadratic would be minutes
 
 
 def test_relaxing_does_what_the_rfc_says():

@@ -85,11 +85,11 @@ class HubProcess:
     def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``msgserver WORDS --config ...`` beside it; fails on another exit code than 0 unless told."""
         argv = [_beside_python("msgserver"), *words, "--config", str(self.config)]
-        done = subprocess.run(argv, capture_output=True, text=True, cwd=self.directory, timeout=60, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, cwd=self.directory, timeout=300, check=False)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def start(self, seconds: float = 30, **env: str) -> None:
+    def start(self, seconds: float = 120, **env: str) -> None:
         """Start it and wait until it says that it is ready; ``env`` is for this start alone."""
         argv = [_beside_python("twistd"), "-n", "--pidfile=", "msgserver", "--config", str(self.config)]
         self.program = Program(argv, self.log, env={**self.env, **env}, cwd=self.directory)
@@ -97,7 +97,7 @@ class HubProcess:
 
     def ready(self) -> bool:
         """Whether it takes mail (where it is to) and its /readyz says yes."""
-        with suppress(OSError), urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
+        with suppress(OSError), urllib.request.urlopen(f"{self.url}/readyz", timeout=30) as answer:
             return bool(answer.status == 200 and (not self._takes_mail or listens(self.smtp_port)))
         return False
 
@@ -114,7 +114,7 @@ class HubProcess:
         if self.program:
             self.program.kill()
 
-    def restart(self, seconds: float = 30, **env: str) -> None:
+    def restart(self, seconds: float = 120, **env: str) -> None:
         """Kill it where it still runs, and start it again on the same directory and ports."""
         self.kill()
         self.start(seconds, **env)
@@ -132,7 +132,7 @@ class HubProcess:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **headers}
         request = urllib.request.Request(f"{self.url}/api/v1{path}", sent, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             error.add_note(error.read().decode(errors="replace")[:2000])

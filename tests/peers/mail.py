@@ -41,7 +41,9 @@ class SMTPSink:
 
     def start(self) -> None:
         """Start taking mail."""
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, enable_SMTPUTF8=True)
+        self._controller = Controller(
+            self, hostname="127.0.0.1", port=self.port, enable_SMTPUTF8=True, ready_timeout=60.0
+        )
         self._controller.start()
 
     def stop(self) -> None:
@@ -57,7 +59,7 @@ class SMTPSink:
             self.mails.append(Mail(str(envelope.mail_from), list(recipients), raw))
         return words
 
-    def wait_for(self, count: int, seconds: float = 20) -> list[Mail]:
+    def wait_for(self, count: int, seconds: float = 90) -> list[Mail]:
         """Wait until so many mails have come; returns all."""
         wait_until(lambda: len(self.mails) >= count, f"{count} mails have come", seconds)
         return self.mails
@@ -79,7 +81,7 @@ def swaks() -> Callable[..., str]:
     path = program("swaks", "swaks")
 
     def run(*words: str) -> str:
-        done = subprocess.run([path, *words], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([path, *words], capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers.programs import Program, free_port, home, program
+from tests.peers.programs import Program, free_port, home, program, wait_until
 
 _numbers = itertools.count(1)
 
@@ -60,6 +61,18 @@ class PostgreSQL:
         with psycopg.connect(f"host=127.0.0.1 port={self.port} user=postgres", autocommit=True) as connection:
             connection.execute(statement)  # type: ignore[arg-type]
 
+    def create(self, database: str, template: str = "template1") -> None:
+        """Make a database; where somebody is still busy leaving the template, a little later."""
+        import psycopg
+
+        def made() -> bool:
+            with contextlib.suppress(psycopg.errors.ObjectInUse):
+                self.sql(f"CREATE DATABASE {database} TEMPLATE {template}")
+                return True
+            return False
+
+        wait_until(made, f"nobody uses {template}")
+
     def url(self, database: str) -> str:
         """The URL that SQLAlchemy takes."""
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
@@ -80,6 +93,6 @@ def postgresql() -> Iterator[PostgreSQL]:
 def postgresql_url(postgresql: PostgreSQL) -> Iterator[str]:
     """The URL of a new empty database."""
     name = f"test_{next(_numbers)}"
-    postgresql.sql(f"CREATE DATABASE {name}")
+    postgresql.create(name)
     yield postgresql.url(name)
     postgresql.sql(f"DROP DATABASE {name} WITH (FORCE)")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,6 +18,8 @@ from pathlib import Path
 import pytest
 
 _PLACES = ["/usr/sbin", "/usr/lib/kannel/test"]
+_PORTS = range(15_000, 32_000)  # below those that systems give to whoever asks for any, or connects
+_BLOCK = 100
 
 
 def program(name: str, package: str) -> str:
@@ -26,15 +30,42 @@ def program(name: str, package: str) -> str:
     return found
 
 
+class _Ports:
+    """Ports of this test run alone: a block of them is claimed by a name that no two processes can have."""
+
+    def __init__(self) -> None:
+        blocks = list(range(_PORTS.start, _PORTS.stop, _BLOCK))
+        random.shuffle(blocks)
+        self._claim = socket.socket(socket.AF_UNIX)
+        for first in blocks:
+            with contextlib.suppress(OSError):
+                self._claim.bind(f"\0msgserver-tests-{first}")
+                self._turns = itertools.cycle(range(first, first + _BLOCK))
+                return
+        raise RuntimeError("every block of ports is claimed by a test run")
+
+    def next(self) -> int:
+        for port in itertools.islice(self._turns, _BLOCK):
+            with contextlib.suppress(OSError), socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+                return port
+        raise RuntimeError("somebody listens on every port of this test run")
+
+
+_ports: dict[int, _Ports] = {}  # by process
+
+
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on 127.0.0.1 that nobody listens on, nor will until as many have been asked for as are in a block.
+
+    No connection goes out from it either, so a server that is stopped finds its port again.
+    """
+    if os.getpid() not in _ports:
+        _ports[os.getpid()] = _Ports()
+    return _ports[os.getpid()].next()
 
 
-def wait_until(true: Callable[[], object], what: str, seconds: float = 20) -> None:
+def wait_until(true: Callable[[], object], what: str, seconds: float = 60) -> None:
     """Look every 20 ms until ``true()`` is; AssertionError with ``what`` when the time is up."""
     end = time.monotonic() + seconds
     while not true():
@@ -45,7 +76,7 @@ def wait_until(true: Callable[[], object], what: str, seconds: float = 20) -> No
 
 def listens(port: int) -> bool:
     """Whether somebody accepts connections on 127.0.0.1:port."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10):
         return True
     return False
 
@@ -93,7 +124,7 @@ class Program:
                 **as_user,  # type: ignore[arg-type]
             )
 
-    def wait_ready(self, ready: Callable[[], object], seconds: float = 20) -> None:
+    def wait_ready(self, ready: Callable[[], object], seconds: float = 90) -> None:
         """Wait until ``ready()`` is true; AssertionError with the end of the log where it is not, or died."""
         with self.stopped_on_error():
             wait_until(lambda: self.process.poll() is not None or ready(), f"{self.argv[0]} is ready", seconds)
@@ -110,7 +141,7 @@ class Program:
             error.add_note(self.log.read_text(errors="replace")[-4000:])
             raise
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = 15) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60) -> int:
         """Ask it to end, then make it; returns its exit code (negative: the signal)."""
         if self.process.poll() is None:
             self.process.send_signal(how)

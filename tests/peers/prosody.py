@@ -94,7 +94,9 @@ class Prosody:
         accounts = self.directory / "data" / DOMAIN.replace(".", "%2e") / "accounts"
         accounts.mkdir(parents=True, exist_ok=True)
         for user in users:
-            (accounts / f"{user}.dat").write_text(f'return {{ ["password"] = "{self.password}" }};\n')
+            new = accounts / f"{user}.new"  # the server reads whenever somebody logs in: never half of it
+            new.write_text(f'return {{ ["password"] = "{self.password}" }};\n')
+            new.rename(accounts / f"{user}.dat")
 
     def person(self, user: str) -> Person:
         """Somebody with an account, signing in with slixmpp; ``leave`` ends it."""
@@ -149,7 +151,7 @@ class Person:
             return
         self._process.kill()
         self._process.wait()
-        self._reader.join(5)
+        self._reader.join(60)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()

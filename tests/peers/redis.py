@@ -33,7 +33,7 @@ class Redis:
 
     def command(self, *words: str) -> bytes:
         """Send one inline command and return the first answer line."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as line:
             line.sendall(" ".join(words).encode() + b"\r\n")
             return line.makefile("rb").readline()
 

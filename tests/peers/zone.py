@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.error import CannotListenError
 from twisted.names import common, dns, server
 from twisted.names.error import AuthoritativeDomainError
 
@@ -39,15 +40,25 @@ class Zone(common.ResolverBase):
         return succeed((found, [], []))
 
 
+def listen_twice(factory: Any, reactor: Any) -> tuple[Any, Any]:
+    """Listen on one port of loopback over TCP and UDP."""
+    while True:
+        tcp = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        port = tcp.getHost().port
+        try:
+            return tcp, reactor.listenUDP(port, dns.DNSDatagramProtocol(factory), interface="127.0.0.1")
+        except CannotListenError:  # somebody has that one over UDP: another, then
+            tcp.stopListening()
+
+
 class NameServer:
     """Serves a zone over UDP and TCP on one port of loopback."""
 
     def __init__(self, zone: Zone, reactor: Any) -> None:
         factory = server.DNSServerFactory(clients=[zone], verbose=0)
         factory.noisy = False
-        self._udp = reactor.listenUDP(0, dns.DNSDatagramProtocol(factory), interface="127.0.0.1")
-        self.port: int = self._udp.getHost().port
-        self._tcp = reactor.listenTCP(self.port, factory, interface="127.0.0.1")
+        self._tcp, self._udp = listen_twice(factory, reactor)
+        self.port: int = self._tcp.getHost().port
 
     @property
     def place(self) -> str:

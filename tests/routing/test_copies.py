@@ -34,7 +34,7 @@ def record_one(tx, **values):
 
 
 async def until(condition):
-    for _ in range(500):
+    for _ in range(6000):
         if await condition():
             return
         await deferLater(reactor, 0.01)
@@ -104,7 +104,11 @@ async def test_digests_are_made_when_their_hour_comes_and_after_a_sleep(store):
     assert await store.read(states) == [("held", "daily", 2), ("held", "hourly", 1)]
     digests = make()
     digests.start()
-    await deferLater(reactor, 0.05)
+
+    async def looked():
+        return clock.getDelayedCalls()
+
+    await until(looked)
     clock.advance(15 * 60)  # over the full hour
 
     async def hourly():

@@ -24,7 +24,7 @@ async def test_every_mail_is_kept_and_nearly_all_are_read(way_in: WayIn, tmp_pat
     mails = everything()
     assert len(mails) > 200
     await way_in.reader.stop()
-    pool = WorkerPool(reactor)
+    pool = WorkerPool(reactor, time_limit=120.0)
     pool.startService()
     examiner = Examiner(pool, Dns(), {}, reactor)
     way_in.reader = Reader(way_in.store, way_in.recorder, examiner, lambda name: blobs.get(tmp_path, name), reactor)

@@ -150,7 +150,7 @@ async def test_parts_wait_over_a_restart(way_in: WayIn, store, tmp_path, monkeyp
     third = WayIn(store, tmp_path)
     third.recorder._new_uid = lambda: str(uuid.uuid4())
     third.reader.start()  # its first look shows what is overdue
-    for _ in range(200):
+    for _ in range(6000):
         if len(await bodies(third)) == 2:
             break
         await deferLater(reactor, 0.02)

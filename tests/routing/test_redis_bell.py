@@ -49,7 +49,7 @@ def test_understanding_is_total(forged):
     assert understood(forged, "a") in ({}, None)
 
 
-async def until(holds: Callable[[], object], what: str, seconds: float = 10.0) -> None:
+async def until(holds: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     for _ in range(int(seconds / 0.02)):
         if holds():
             return
@@ -78,6 +78,7 @@ async def test_what_rings_in_one_process_is_heard_in_the_other_once(redis: Redis
     elsewhere = House(redis.url.removesuffix("0") + "1")
     try:
         await until(lambda: all(("delivery", ("*",)) in one.heard for one in (here, there, elsewhere)), "connected")
+        await until(lambda: here.bell._mouth.size and there.bell._mouth.size, "both can speak")
         for one in (here, there, elsewhere):
             one.heard.clear()
         here.bus.ring("ticket", (1, 2))
@@ -110,8 +111,8 @@ async def test_a_redis_that_goes_away_harms_nobody_and_is_found_again(redis: Red
             one.heard.clear()
         redis.start()
         # Whoever was deaf meanwhile looks for what it did not hear.
-        await until(lambda: all(("delivery", ("*",)) in one.heard for one in (here, there)), "found again", 30)
-        await until(lambda: here.bell._mouth.size, "speaks again", 30)
+        await until(lambda: all(("delivery", ("*",)) in one.heard for one in (here, there)), "found again", 180)
+        await until(lambda: here.bell._mouth.size, "speaks again", 180)
         here.bus.ring("ticket", (2,))
         await until(lambda: there.has(2), "heard")
     finally:

@@ -29,7 +29,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql: Any) -> str:
     """The same on the server."""
-    postgresql.sql(f"CREATE DATABASE {TEMPLATE}")
+    postgresql.create(TEMPLATE)
     with once(postgresql.url(TEMPLATE)):
         pass
     return TEMPLATE
@@ -45,7 +45,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server = request.getfixturevalue("postgresql")
     request.getfixturevalue("postgresql_template")
     name = "test_" + tmp_path.name.lower().replace("-", "_")[:50]
-    server.sql(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    server.create(name, TEMPLATE)
     yield server.url(name)
     server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -33,8 +33,13 @@ def kept(tx):
 
 
 @pytest.fixture
-def store(url, tmp_path, monkeypatch):
+def impatient(monkeypatch):
+    """A store that does not wait long for others; before ``store``."""
     monkeypatch.setattr(door, "LOCK_PATIENCE_MS", 200)
+
+
+@pytest.fixture
+def store(url, tmp_path):
     store = Store(url, reactor, state_dir=tmp_path, writers=4)
     store.open()
     yield store
@@ -84,7 +89,7 @@ async def test_the_same_arrival_a_hundred_times_at_once_is_one_row(store):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_database_held_by_another_program_is_busy(store):
+async def test_a_database_held_by_another_program_is_busy(impatient, store):
     if store.dialect != "sqlite":
         return
     other = sqlite3.connect(store.url.database, isolation_level=None)
@@ -227,7 +232,7 @@ reactor.run()
 def test_killed_around_a_commit_leaves_all_of_it_or_nothing(database, place, tmp_path):
     environment = os.environ | {"MSGSERVER_FAIL": f"{place}:kill"}
     command = [sys.executable, "-c", LIFE, database.url, str(tmp_path)]
-    died = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    died = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert died.returncode == -signal.SIGKILL, died.stderr
     number, side = int(place[1]), place[3:]
     assert died.stdout.split() == [f"C{n}" for n in range(1, number)], "nothing was answered before its commit"

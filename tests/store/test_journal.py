@@ -61,7 +61,7 @@ def test_the_same_wire_id_is_one_row_within_a_group_and_across(database):
 
 
 def test_in_whatever_groups_repeats_come_each_is_taken_once(database):
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.nested_given])
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.nested_given, HealthCheck.too_slow])
     @given(st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=40), min_size=1, max_size=6))
     def taken_once(groups):
         known: dict[int, int] = {}

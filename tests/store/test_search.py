@@ -206,7 +206,7 @@ def test_every_single_term(desk):
 
 
 def test_sql_and_predicate_agree(desk):
-    @settings(max_examples=100, suppress_health_check=[HealthCheck.nested_given])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.nested_given, HealthCheck.too_slow])
     @given(_queries)
     def agree(query):
         assert desk.by_sql(query) == desk.by_predicate(query)

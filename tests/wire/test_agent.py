@@ -17,6 +17,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from msgserver.wire.agent import KEEP, LARGEST, HttpAgent, NoAnswer, NothingSent, Request
 from msgserver.wire.reach import is_public
+from tests.patience import let_run_out
 from tests.peers.certificates import Authority
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -57,7 +58,7 @@ class Place:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port.getHost().port}/send"
 
-    async def ask(self, request: Request | None = None, deadline: float = 5.0) -> Any:
+    async def ask(self, request: Request | None = None, deadline: float = 120.0) -> Any:
         return await self.agent.ask(request or Request("POST", self.url, (), b"a=1"), deadline)
 
     async def close(self) -> None:
@@ -100,7 +101,7 @@ async def test_an_answer_comes_back_and_the_connection_is_kept(place):
     for _ in range(3):
         answer = await here.ask(Request("POST", here.url, (("Content-Type", "text/plain"),), b"a&b=\xc3\xa9"))
     assert (answer.status, answer.headers["x-one"], answer.body, answer.json()) == (202, "b", b"{}", {})
-    assert abs(answer.at - reactor.seconds()) < 5
+    assert abs(answer.at - reactor.seconds()) < 120
     assert len(here.far.lines) == 1
     head, _, body = here.far.heard.partition(b"\r\n\r\n")
     assert head.startswith(b"POST /send HTTP/1.1\r\n")
@@ -146,8 +147,13 @@ async def test_redirects_are_answers(place):
 @pytest_twisted.ensureDeferred
 async def test_what_went_out_without_an_answer_is_unknown(place, act, words):
     here = place(act)
+    asking = Deferred.fromCoroutine(here.ask(deadline=900.0))
+    if words == "nothing within":
+        while not here.far.heard:
+            await deferLater(reactor, 0.01, lambda: None)
+        let_run_out(900.0)
     with pytest.raises(NoAnswer, match=words):
-        await here.ask(deadline=0.3)
+        await asking
     assert here.far.heard.count(b"POST ") == 1
 
 
@@ -172,7 +178,7 @@ async def test_without_a_connection_nothing_was_sent(place):
     with pytest.raises(NothingSent, match=r"no connection to 127\.0\.0\.1:\d+: Connection was refused"):
         await here.ask(request)
     with pytest.raises(NothingSent, match="has no address"):
-        await here.agent.ask(Request("GET", "http://no-such-host.invalid/"), 5.0)
+        await here.agent.ask(Request("GET", "http://no-such-host.invalid/"), 120.0)
 
 
 @pytest_twisted.ensureDeferred
@@ -262,19 +268,19 @@ async def test_a_rare_question_is_asked_over_a_connection_of_its_own(place):
     here = place(says(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nX-A: b\r\nContent-Length: 2\r\n\r\nok"))
     request = Request("POST", here.url, (("X-Key", "1"),), b"a=1")
     for _ in range(2):
-        answer = await here.agent.ask_once(request, 5.0)
+        answer = await here.agent.ask_once(request, 120.0)
     assert (answer.status, answer.headers["x-a"], answer.body) == (302, "b", b"ok")
     assert len(here.far.lines) == 2
     assert here.far.heard.count(b"a=1") == 2
     there = place(says(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (LARGEST + 1)))
     with pytest.raises(NoAnswer, match="longer than"):
-        await there.agent.ask_once(Request("GET", there.url), 5.0)
+        await there.agent.ask_once(Request("GET", there.url), 120.0)
     silent = place(says())
     with pytest.raises(NoAnswer):
         await silent.agent.ask_once(Request("GET", silent.url), 0.2)
     inside = place(says(OK), allow_private=False)
     with pytest.raises(NothingSent, match="set allow_private"):
-        await inside.agent.ask_once(Request("GET", inside.url), 5.0)
+        await inside.agent.ask_once(Request("GET", inside.url), 120.0)
 
 
 @pytest_twisted.ensureDeferred
@@ -313,14 +319,14 @@ async def test_tls_is_verified_before_anything_is_sent(tmp_path):
     agents = [HttpAgent(reactor, allow_private=True, authorities=str(a.ca)) for a in (ours, strangers)]
     try:
         for _ in range(2):
-            assert (await agents[0].ask(Request("POST", good, (), b"x"), 5.0)).status == 200
+            assert (await agents[0].ask(Request("POST", good, (), b"x"), 120.0)).status == 200
         assert len(far.lines) == 1
         heard = far.heard
         for agent, url in ((agents[1], good), (agents[0], bad)):
             with pytest.raises(NothingSent, match="no TLS with"):
-                await agent.ask(Request("POST", url, (), b"secret"), 5.0)
+                await agent.ask(Request("POST", url, (), b"secret"), 120.0)
         with pytest.raises(NothingSent, match="no TLS with"):
-            await agents[0].ask(Request("POST", f"https://127.0.0.1:{plain.getHost().port}/", (), b"secret"), 5.0)
+            await agents[0].ask(Request("POST", f"https://127.0.0.1:{plain.getHost().port}/", (), b"secret"), 120.0)
         assert b"secret" not in far.heard[len(heard) :]
     finally:
         for agent in agents:
@@ -367,7 +373,7 @@ async def test_no_spelling_leads_inside(place, host):
     here = place(says(OK), allow_private=False)
     port = here.port.getHost().port
     with pytest.raises(NothingSent, match=r"private network: set allow_private|has no address"):
-        await here.agent.ask(Request("GET", f"http://{host}:{port}/"), 5.0)
+        await here.agent.ask(Request("GET", f"http://{host}:{port}/"), 120.0)
     assert here.far.lines == []
 
 

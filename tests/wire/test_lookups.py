@@ -11,6 +11,7 @@ from twisted.names import dns, error
 from twisted.names.server import DNSServerFactory
 
 from msgserver.wire.lookups import Lookups, NoAnswer, possible, system_lookups, system_servers
+from tests.peers.zone import listen_twice
 
 
 class Zone:
@@ -133,9 +134,8 @@ async def test_over_a_socket():
             return succeed(([dns.RRHeader(b"x.org", payload.TYPE, ttl=60, payload=payload)], [], []))
 
     factory = DNSServerFactory(clients=[Answers()])
-    tcp = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    tcp, udp = listen_twice(factory, reactor)
     port = tcp.getHost().port
-    udp = reactor.listenUDP(port, dns.DNSDatagramProtocol(factory), interface="127.0.0.1")
     try:
         lookups = system_lookups(reactor, [f"127.0.0.1:{port}"])
         assert [len(one) for one in await lookups.ask("x.org", "TXT")] == [800]

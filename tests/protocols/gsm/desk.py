@@ -10,7 +10,7 @@ from tests.emulators.modem import Modem, ModemFactory
 from tests.fakes import FakeHub
 
 
-async def until(holds, seconds=5.0):
+async def until(holds, seconds=60.0):
     for _ in range(int(seconds / 0.01)):
         if holds():
             return

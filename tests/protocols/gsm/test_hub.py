@@ -123,13 +123,13 @@ def test_a_text_goes_by_another_modem_where_one_is_capped_or_gone(
         hub.api(token, "/messages", {"to": [f"sms:+9370000000{n}"], "text": f"text {n}"})
         if n == 1:
             wait_until(lambda: first.sent, "the first modem sends")
-    wait_until(lambda: second.sent, "the second modem stands in for the capped one", 60)
+    wait_until(lambda: second.sent, "the second modem stands in for the capped one", 300)
     wait_until(lambda: states(hub, token)["sms:+93700000002"] == ("modem2", "delivered"), "its receipt comes back")
     second.program.stop(seconds=5)
     wait_until(lambda: able() == [False, False], "both are of no use")
     hub.api(token, "/messages", {"to": ["sms:+93700000003"], "text": "text 3"})
     second = plug("m2again", "--tcp", str(ports[1]))
-    wait_until(lambda: second.sent, "it is back, and sends what waited for the first", 120)
+    wait_until(lambda: second.sent, "it is back, and sends what waited for the first", 600)
     wait_until(
         lambda: (
             states(hub, token)

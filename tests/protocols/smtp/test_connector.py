@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-import socket
 from email.policy import default
 
 import msgspec
@@ -29,7 +28,7 @@ def envelope(**changes) -> Envelope:
     return Envelope(**{**values, **changes})
 
 
-async def until(condition, seconds: float = 5.0) -> None:
+async def until(condition, seconds: float = 60.0) -> None:
     """Give the reactor turns until something is so."""
     for _ in range(int(seconds / 0.01)):
         if condition():
@@ -146,10 +145,8 @@ async def test_refused_and_later_are_told_apart(running):
 
 
 @pytest_twisted.ensureDeferred
-async def test_nobody_there():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+async def test_nobody_there(free_port):
+    port = free_port()
     hub = FakeHub()
     sender = make_connector("m", Settings(relay=f"tcp:127.0.0.1:{port}", hostname="hub.example"), hub, reactor)
     with pytest.raises(NotConnected):

@@ -96,7 +96,7 @@ def full():
 
 
 async def arrived(sink, count: int) -> bytes:
-    await until(lambda: len(sink.mails) >= count, 30.0)
+    await until(lambda: len(sink.mails) >= count, 180.0)
     return sink.mails[-1]
 
 
@@ -151,7 +151,7 @@ async def test_spamassassin_finds_nothing_to_say(running, behind, postfix, zone)
     await connector.send(full())
     mail = await arrived(sink, before + 1)
     done = await deferToThread(
-        subprocess.run, [program, "-L", "-t"], input=mail, capture_output=True, timeout=120, check=False
+        subprocess.run, [program, "-L", "-t"], input=mail, capture_output=True, timeout=900, check=False
     )
     report = done.stdout.decode("utf-8", "replace")
     status = email.message_from_string(report)["X-Spam-Status"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 
 import pytest
@@ -18,6 +17,7 @@ from msgserver.connector import PermanentFailure, SendFailure, TemporaryFailure,
 from msgserver.message import Address
 from msgserver.protocols.smtp import Settings, make_connector
 from tests.fakes import FakeHub
+from tests.peers.programs import free_port
 from tests.protocols.smtp.test_connector import envelope, until
 from tests.protocols.smtp.test_session import NOT_AN_END
 
@@ -36,7 +36,7 @@ def receiver(running, hub, **settings) -> int:
 
 
 async def run(*command: str) -> str:
-    done = await deferToThread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    done = await deferToThread(subprocess.run, command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -82,13 +82,10 @@ class Sink:
 
 
 class _Aiosmtpd(Controller):
-    """On a port of the system's choosing."""
+    """On a port of its own."""
 
     def __init__(self, sink: Sink) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        super().__init__(sink, hostname="127.0.0.1", port=port, decode_data=False)
+        super().__init__(sink, hostname="127.0.0.1", port=free_port(), ready_timeout=60.0, decode_data=False)
 
 
 @pytest.fixture
@@ -136,9 +133,7 @@ async def test_what_we_send_cannot_be_cut_in_two(running, aiosmtpd, ending):
 
 def start_sink(*options: str) -> tuple[subprocess.Popen[bytes], int]:
     """Postfix's sink and its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     return subprocess.Popen([needs("smtp-sink"), *user, *options, f"inet:127.0.0.1:{port}", "100"]), port
 

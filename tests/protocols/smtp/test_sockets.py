@@ -24,7 +24,7 @@ def server(running, hub, **settings):
 
 
 def client(port: int, certificate: str | None = None) -> smtplib.SMTP:
-    smtp = smtplib.SMTP("127.0.0.1", port, "there.example", timeout=5)
+    smtp = smtplib.SMTP("127.0.0.1", port, "there.example", timeout=60)
     smtp.ehlo()
     if certificate:
         smtp.starttls(context=ssl.create_default_context(cafile=certificate))
@@ -73,7 +73,7 @@ async def test_bytes_slipped_in_behind_starttls_end_the_session(running, certifi
     port = server(running, hub, certificate=certificate)
 
     def talk():
-        with socket.create_connection(("127.0.0.1", port), 5) as raw:
+        with socket.create_connection(("127.0.0.1", port), 60) as raw:
             raw.recv(1000)
             raw.sendall(b"EHLO x\r\n")
             raw.recv(1000)
@@ -87,7 +87,7 @@ async def test_bytes_slipped_in_behind_starttls_end_the_session(running, certifi
 async def test_who_speaks_before_the_greeting_is_dropped(running):
     port = server(running, FakeHub())
     # Connect and speak while the reactor cannot accept yet: the bytes are there before the greeting.
-    raw = socket.create_connection(("127.0.0.1", port), 5)
+    raw = socket.create_connection(("127.0.0.1", port), 60)
     raw.sendall(b"EHLO x\r\nMAIL FROM:<a@b>\r\n")
     answer = await deferToThread(raw.recv, 1000)
     raw.close()

@@ -37,7 +37,7 @@ def envelope(to: str = "ana@xmpp.test", text: str = "The water truck comes at 9.
     return Envelope(to=Address.of("xmpp", to), text=text, **{**words, **more})
 
 
-async def until(true: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+async def until(true: Callable[[], object], what: str, seconds: float = 90.0) -> None:
     """Let the reactor run until ``true()`` is; AssertionError with ``what`` when the time is up."""
     end = reactor.seconds() + seconds
     while not true():

@@ -67,11 +67,11 @@ class Person(slixmpp.ClientXMPP):
         elif what == "add":
             self.send_presence_subscription(pto=to, ptype="subscribe")
         elif what == "ping":
-            tell("pong", seconds=await self["xep_0199"].ping(to, timeout=10))
+            tell("pong", seconds=await self["xep_0199"].ping(to, timeout=90))
         elif what == "disco":
-            info = await self["xep_0030"].get_info(jid=to, timeout=10)
+            info = await self["xep_0030"].get_info(jid=to, timeout=90)
             identities = [list(one[:2]) for one in info["disco_info"]["identities"]]
-            version = await self["xep_0092"].get_version(to, timeout=10)
+            version = await self["xep_0092"].get_version(to, timeout=90)
             tell(
                 "disco",
                 identities=identities,

@@ -52,7 +52,9 @@ async def test_in_and_out_with_receipts_both_ways(prosody: Prosody, ana: Person,
     await until(lambda: hub.reports, "the receipt of Ana's client is reported")
     (report,) = hub.reports
     assert (report.state, report.ref, report.wire_id) == (ReportState.DELIVERED, "d1", receipt.wire_ids[0])
-    assert ana.saw("message", body="The water truck comes at 9.", id=receipt.wire_ids[0])
+    await until(
+        lambda: ana.saw("message", body="The water truck comes at 9.", id=receipt.wire_ids[0]), "Ana has seen it"
+    )
 
 
 @pytest_twisted.ensureDeferred
@@ -107,10 +109,12 @@ async def test_said_while_the_hub_was_away(make_prosody: MakeProsody, hub: FakeH
     await until(lambda: ana.saw("ready"), "Ana is signed in")
     for number in range(60):
         ana.do("say", to=HUB, body=f"message {number}", id=f"offline-{number:04}")
+    ana.do("ping", to=server.domain)
+    await until(lambda: ana.saw("pong"), "the server has them all")
     run(settings_of(server))
     await until(lambda: ana.saw("received", of="offline-0059"), "all have come")
     assert [arrival.text for arrival in hub.arrivals] == [f"message {number}" for number in range(60)]
-    assert all(arrival.sent_at is not None for arrival in hub.arrivals[:-1])
+    assert all(arrival.sent_at is not None for arrival in hub.arrivals)
 
 
 @pytest_twisted.ensureDeferred
@@ -132,7 +136,7 @@ async def test_many_at_once_and_no_harm_from_any_text(prosody: Prosody, ana: Per
     receipts = [Deferred.fromCoroutine(chat.send(envelope(text=t, ref=f"m{n}"))) for n, t in enumerate(texts)]
     for one in receipts:
         await one
-    await until(lambda: len(hub.reports) == 64, "every receipt")
+    await until(lambda: len(hub.reports) == 64 and len(ana.saw("message")) >= 64, "every receipt")
     bodies = [one["body"] for one in ana.saw("message")]
     assert bodies == [f"no. {number} \ufffd\ufffd\ufffd ]]> <b>&amp;" for number in range(64)]
 
@@ -248,12 +252,12 @@ async def test_not_confirmed_when_the_line_breaks(
 @pytest_twisted.ensureDeferred
 async def test_a_black_hole_is_noticed(prosody: Prosody, proxy_to: ProxyTo, run: Run) -> None:
     proxy = proxy_to(prosody.port)
-    quick = {"ping_every": 0.5, "ping_timeout": 0.5}
+    quick = {"ping_every": 2.0, "ping_timeout": 2.0}
     chat = run(settings_of(prosody, user="hole", connect=f"tcp:127.0.0.1:{proxy.port}", **quick))
     await up(chat)
     proxy.silent_in = proxy.silent_out = True
     sending = Deferred.fromCoroutine(chat.send(envelope()))
-    await until(lambda: not chat.status.able, "nobody answers", 5)
+    await until(lambda: not chat.status.able, "nobody answers")
     assert f"no answer from 127.0.0.1:{proxy.port}: retry in" in chat.status.words
     with pytest.raises(Unknown):
         await sending
