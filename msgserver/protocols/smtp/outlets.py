@@ -12,7 +12,7 @@ from msgserver.protocols.smtp.exchange import Exchange
 from msgserver.protocols.smtp.letter import Letter
 from msgserver.protocols.smtp.relay import Relay
 from msgserver.protocols.smtp.reply import Reply
-from msgserver.protocols.smtp.settings import MX, SenderRelay, Settings
+from msgserver.protocols.smtp.settings import MX, SenderRelay, Settings, as_dns
 from msgserver.protocols.smtp.way import smarthost
 
 _AHEAD = 8  # sends for each connection: while one is answered the next ones are claimed and put into words
@@ -32,7 +32,7 @@ class Outlets:
             return Relay(name, smarthost(settings, of), reactor, changed)
 
         self._main = outlet(settings)
-        self._others = {domain.lower(): outlet(of) for domain, of in settings.relays.items()}
+        self._others = {as_dns(domain).lower(): outlet(of) for domain, of in settings.relays.items()}
 
     @property
     def _all(self) -> list[Relay | Exchange]:

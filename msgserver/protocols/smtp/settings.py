@@ -13,7 +13,7 @@ from msgserver.settings import Listen, Secret, connect_mistake
 MX = "mx"
 
 
-def _as_dns(name: str) -> str:
+def as_dns(name: str) -> str:
     """A name as the DNS writes it (RFC 5890)."""
     try:
         return name if name.isascii() else name.encode("idna").decode("ascii")
@@ -100,7 +100,7 @@ class DkimKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def signer(self) -> Signer:
         """What signs with it."""
-        return Signer(_as_dns(self.domain), self.selector, self.key.reveal())
+        return Signer(as_dns(self.domain), self.selector, self.key.reveal())
 
 
 class SenderRelay(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,7 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def own_name(self) -> str:
         """The name in greeting and EHLO."""
-        return _as_dns(self.hostname or (self.domains[0] if self.domains else "localhost"))
+        return as_dns(self.hostname or (self.domains[0] if self.domains else "localhost"))
 
     @property
     def own_address(self) -> str:
@@ -166,11 +166,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         local, _, domain = self.sender.rpartition("@")
         if not self.sender:
             local, domain = "hub", self.domains[0] if self.domains else self.own_name
-        return f"{local}@{_as_dns(domain)}"
+        return f"{local}@{as_dns(domain)}"
 
     def policy(self, domain: str) -> Policy:
         """How a domain's hosts are to be spoken to."""
-        policies = {_as_dns(name).lower(): policy for name, policy in self.tls_for.items()}
+        policies = {as_dns(name).lower(): policy for name, policy in self.tls_for.items()}
         return policies.get(domain.lower(), policies.get("*", "may"))
 
     def __post_init__(self) -> None:
@@ -200,4 +200,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.tls_for and MX not in (self.relay, *(one.relay for one in self.relays.values())):
             raise ValueError('tls_for is for relay = "mx"; a smarthost has relay_tls')
         for name in (*self.tls_for, *self.relays):
-            _as_dns(name)
+            as_dns(name)
+        from_here = {as_dns(name).lower() for name in (*self.domains, self.own_address.rpartition("@")[2])}
+        for name in self.relays:
+            if as_dns(name).lower() not in from_here:
+                raise ValueError(f"relays has {name}, but nothing is sent from it: it is not among domains")
