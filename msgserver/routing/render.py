@@ -10,6 +10,7 @@ import hashlib
 import msgspec
 
 from msgserver.connector import Limits, PermanentFailure
+from msgserver.formats.marks import plain_beside
 from msgserver.formats.rendering import Words, as_mail, as_text, mail_subject
 from msgserver.formats.styles import inlined
 from msgserver.formats.wording import BadWording, Wording, fill
@@ -50,10 +51,13 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str, web:
         PermanentFailure: its template cannot be filled.
     """
     claimed = _in_their_words(claimed)
+    whole = plain_beside(claimed.body, claimed.html) if claimed.html else claimed.body
+    if claimed.template is not None or claimed.copy:
+        whole = claimed.body if claimed.body.strip() else whole  # what was worded for those without HTML stands
     references = claimed.references
     words = Words(
         subject=claimed.subject,
-        text=claimed.body,
+        text=whole if limits.html or not claimed.body.strip() else claimed.body,
         html=claimed.html,
         sender_name=claimed.sender_name or claimed.sender.partition(":")[2],
         channel=claimed.source,

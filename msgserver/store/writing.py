@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection, select, text
 
+from msgserver.formats.html_text import html_to_text
+from msgserver.formats.marks import plain_beside
 from msgserver.formats.search import index
 from msgserver.records import Draft, Recorded, Viewer
 from msgserver.store import bulk, fanout, visible
@@ -69,6 +71,8 @@ def write_draft(tx: Connection, actor: Viewer, draft: Draft, lanes: dict[str, st
     draft = worded(tx, draft)
     if not (draft.text.strip() or draft.html.strip() or draft.attachments):
         raise Refused("nothing is written: an empty message is not sent")
+    if not draft.text.strip() and draft.template is None:  # those without HTML are to read it too
+        draft = msgspec.structs.replace(draft, text=html_to_text(draft.html).strip())
     where = _where(tx, actor, draft)
     question = _question(tx, draft, where) if where is not None else None
     addresses = _addresses(draft, where, question)
@@ -187,7 +191,7 @@ def _write_message(
         "template_values": msgspec.json.encode(draft.values).decode() if draft.template is not None else "",
         "cause": bulk.clean(draft.cause),
     }
-    found = index("", actor.name if actor.user_id else "", addresses, subject, body)
+    found = index("", actor.name if actor.user_id else "", addresses, subject, plain_beside(body, row["html"]))
     bulk.insert_indexed(tx, msg_log, tuple(row), [tuple(row.values())], [found])
     write_attachments(tx, [(message_id, one) for one in draft.attachments])
     if question is not None:

@@ -57,6 +57,7 @@ WHO: dict[str, set[Role] | set[Role | None]] = {
     "GET /messages/new": PEOPLE,
     "POST /messages/new": PEOPLE,
     "POST /messages/count": EVERY,
+    "POST /messages/preview": EVERY,
     "GET /messages/{message}/original": RAW,
     "GET /messages/{message}/html": EVERY,
     "GET /messages/{message}/route": DESK,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgserver.formats.marks import as_html, unmarked
 from msgserver.records import Draft
 from msgserver.store import tickets
 from msgserver.store.edits import Refused, Stale
@@ -9,6 +10,7 @@ from msgserver.web.ask import Answer, Ask, not_found, see_other
 from msgserver.web.language import _
 from msgserver.web.pages import counting
 from msgserver.web.pages.compose import once
+from msgserver.web.pages.preview import Preview
 from msgserver.web.pages.ticket import address, show
 from msgserver.web.words import sentence
 
@@ -19,8 +21,12 @@ async def answer(ask: Ask) -> Answer:
     Where somebody answered meanwhile nothing is sent: both are shown, the words kept.
     """
     words = ask.form("text").strip()
+    rich = bool(ask.form("rich"))
     if ask.form("plain"):
-        return await show(ask, kept=counting.plainer(words))
+        return await show(ask, kept=counting.plainer(words), rich=rich)
+    if ask.form("preview"):
+        html = as_html(words) if rich else unmarked(words)
+        return await show(ask, kept=words, rich=rich, preview=Preview(html, words, bool(ask.files)))
     to = address(ask.form("to"))
     if not words and not ask.files:
         wrong = _("There are no words to send. Write something, or attach a file.")
@@ -31,6 +37,7 @@ async def answer(ask: Ask) -> Answer:
         answers=ask.form.number("answers"),
         to=(to,) if to is not None else (),
         text=words,
+        html=as_html(words) if rich else "",
         attachments=ask.files,
         expected_version=ask.form.number("version"),
     )
@@ -39,9 +46,9 @@ async def answer(ask: Ask) -> Answer:
         recorded = await ask.house.desk.write(ask.viewer, draft)
     except Stale:
         wrong = _("Something new came while you wrote, and nothing was sent. Read it above; your words are kept below.")
-        return await show(ask, status=409, wrong=wrong, kept=words, stale=True)
+        return await show(ask, status=409, wrong=wrong, kept=words, rich=rich, stale=True)
     except Refused as refused:
-        return await show(ask, status=422, wrong=sentence(str(refused)), kept=words)
+        return await show(ask, status=422, wrong=sentence(str(refused)), kept=words, rich=rich)
     return see_other(f"/tickets/{recorded.ticket_id}?said=sent#m{recorded.number}")
 
 

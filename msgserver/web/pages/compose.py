@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 
+from msgserver.formats.marks import as_html, unmarked
 from msgserver.formats.phones import read_address
 from msgserver.message import Address
 from msgserver.records import Draft, Priority, Viewer
@@ -13,6 +15,7 @@ from msgserver.web.ask import Answer, Ask, Refusal, Tx, see_other
 from msgserver.web.language import _
 from msgserver.web.pages import counting
 from msgserver.web.pages.around import Around, around, desk_page
+from msgserver.web.pages.preview import Preview
 from msgserver.web.words import sentence
 
 MOST = 100  # addresses typed by hand; more than that is an alert to a group
@@ -35,6 +38,7 @@ async def show(ask: Ask, *, wrong: str = "", status: int = 200, to: str = "") ->
     here = await ask.store.read(look, ask.viewer)
     text = counting.plainer(ask.form("text")) if ask.form("plain") else ask.form("text")
     to = to or ask.form("to")
+    more = ask.form("more")
     return desk_page(
         ask,
         "compose.html",
@@ -45,6 +49,8 @@ async def show(ask: Ask, *, wrong: str = "", status: int = 200, to: str = "") ->
         to=to,
         subject=ask.form("subject"),
         text=text,
+        more=more,
+        preview=Preview(unmarked(text) + as_html(more), text, bool(ask.files)) if ask.form("preview") else None,
         count=counting.counted(ask, text, to),
         priority=read_priority(ask.form("priority")),
         once=ask.form("once") or str(uuid.uuid4()),
@@ -53,11 +59,12 @@ async def show(ask: Ask, *, wrong: str = "", status: int = 200, to: str = "") ->
 
 async def send(ask: Ask) -> Answer:
     """Send it; what is wrong is said beside the words, which stay."""
-    if ask.form("count") or ask.form("plain"):
+    if ask.form("count") or ask.form("plain") or ask.form("preview"):
         return await show(ask)
     try:
         to = read_addresses(ask.form("to"), ask.house.config.hub.region)
-        if not ask.form("text").strip() and not ask.files:
+        text, html = worded(ask.form("text").strip(), ask.form("more").strip(), to)
+        if not text and not ask.files:
             raise Refused(_("There are no words to send. Write something, or attach a file."))
         counting.refuse_too_long(ask, ask.form("text"), ask.form("to"))
         recorded = await ask.house.desk.write(
@@ -66,7 +73,8 @@ async def send(ask: Ask) -> Answer:
                 uid=once(ask),
                 to=to,
                 subject=ask.form("subject").strip(),
-                text=ask.form("text").strip(),
+                text=text,
+                html=html,
                 attachments=ask.files,
                 priority=read_priority(ask.form("priority")),
             ),
@@ -74,6 +82,26 @@ async def send(ask: Ask) -> Answer:
     except Refused as refused:
         return await show(ask, wrong=sentence(str(refused)), status=422)
     return see_other(f"/tickets/{recorded.ticket_id}?view=all&said=sent#m{recorded.number}")
+
+
+def worded(text: str, more: str, to: Sequence[Address]) -> tuple[str, str]:
+    """The text for everybody and the HTML for those with e-mail, who get ``more`` (with light marks) below the text.
+
+    Raises:
+        Refused: somebody would get nothing of it.
+    """
+    if not more:
+        return text, ""
+    mail = [address.scheme == "mailto" for address in to]
+    if not any(mail):
+        raise Refused(_("None of these is an e-mail address: nobody would get what stands under “More by e-mail”."))
+    if text:
+        return text, unmarked(text) + as_html(more)
+    if not all(mail):
+        raise Refused(
+            _("Those without e-mail would get nothing: “More by e-mail” goes to e-mail alone. Write a message, too.")
+        )
+    return more, as_html(more)
 
 
 def once(ask: Ask) -> str:

@@ -1,8 +1,8 @@
 """A mail as its sender laid it out, for a frame that runs nothing and fetches nothing (THREATS T13).
 
-The HTML was made harmless when the mail was read; here it gets its other walls: a sandbox without scripts and without
-our origin, and a policy under which the browser asks nobody for anything. Pictures that came with the mail stand in
-the page itself; those from elsewhere are fetched only when a person says so.
+The HTML was made harmless when the mail was read (what went out: now); here it gets its other walls: a sandbox without
+scripts and without our origin, and a policy under which the browser asks nobody for anything. Pictures that came with
+the mail stand in the page itself; those from elsewhere are fetched only when a person says so.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from base64 import b64encode
 from html import escape, unescape
 from urllib.parse import unquote
 
+import msgspec
+
+from msgserver.formats.safe_html import safe_html
 from msgserver.records import Direction, Message, StoredAttachment, Viewer
 from msgserver.store import blobs, messages
 from msgserver.web.ask import Answer, Ask, Tx, not_found
@@ -35,9 +38,11 @@ blockquote { margin: 0; padding-inline-start: 12px; border-inline-start: 2px sol
 
 
 def look(tx: Tx, viewer: Viewer, message_id: int) -> tuple[Message, dict[str, str]] | None:
-    """A message with HTML that came in, and the pictures it refers to as ``data:`` addresses."""
+    """A message with HTML, made harmless, and the pictures it refers to as ``data:`` addresses."""
     message = messages.message(tx, viewer, message_id)
-    if message is None or not message.html or message.direction is not Direction.IN:
+    if message is not None and message.direction is Direction.OUT:  # written here or by a program, and sent as it is
+        message = msgspec.structs.replace(message, html=safe_html(message.html))
+    if message is None or not message.html:
         return None
     wanted = {unquote(unescape(found)) for _, found in _CID.findall(message.html)}
     files = messages.attachments(tx, viewer, [message_id]).get(message_id, []) if wanted else []

@@ -188,10 +188,36 @@
   if (sending && $("[role=status]")) localStorage.removeItem(sending);
   sessionStorage.removeItem("sending");
   for (const form of $$("form[data-draft]")) {
-    const text = $("textarea", form), place = "draft " + form.dataset.draft;
-    if (!text.value && !$("[role=alert]")) text.value = localStorage.getItem(place) || "";
-    text.addEventListener("input", () => text.value ? localStorage.setItem(place, text.value) : localStorage.removeItem(place));
-    form.addEventListener("submit", () => {
+    const place = "draft " + form.dataset.draft, texts = $$("textarea", form), rich = form.elements.rich;
+    let kept = {};
+    try { kept = JSON.parse(localStorage.getItem(place) || "{}"); } catch { /* not one of ours */ }
+    if (!texts.some((text) => text.value) && !$("[role=alert]")) {
+      for (const text of texts) {
+        text.value = kept[text.name] || "";
+        if (text.value && text.closest("details")) text.closest("details").open = true;
+      }
+      if (rich && kept.rich) rich.checked = true;
+    }
+    form.addEventListener("input", () => {
+      const now = Object.fromEntries(texts.filter((text) => text.value).map((text) => [text.name, text.value]));
+      if (rich && rich.checked) now.rich = true;
+      texts.some((text) => text.value) ? localStorage.setItem(place, JSON.stringify(now)) : localStorage.removeItem(place);
+    });
+    for (const button of $$("[data-preview]", form)) button.addEventListener("click", async (event) => {
+      event.preventDefault();
+      const body = new URLSearchParams({ csrf: form.elements.csrf.value });
+      for (const text of texts) body.set(text.name, text.value);
+      if (rich && rich.checked) body.set("rich", "1");
+      const answer = await fetch("/messages/preview", {
+        method: "POST", credentials: "same-origin", headers: { "X-Part": "1" }, redirect: "manual", body,
+      }).catch(() => null);
+      if (!answer || !answer.ok) { button.closest("form").requestSubmit(button); return; }
+      const shown = $("[data-preview-place]", form);
+      shown.innerHTML = await answer.text();
+      shown.scrollIntoView({ block: "nearest" });
+    });
+    form.addEventListener("submit", (event) => {
+      if (event.submitter && event.submitter.name) return;
       sessionStorage.setItem("sending", place);
       for (const button of $$("button", form)) setTimeout(() => { button.disabled = true; });
     });
