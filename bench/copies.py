@@ -20,7 +20,7 @@ from bench.relay import CONNECTIONS, sink
 from msgserver.message import Address
 from msgserver.records import HUB, EntityKind, Rule
 from msgserver.store import people, rules, subscriptions
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 
 READERS = ("bo", "cy", "di")
 SESSIONS = 10

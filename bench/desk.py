@@ -30,7 +30,9 @@ from msgserver.records import HUB, Grant, Plan, Role, Viewer
 from msgserver.routing.bus import Bus
 from msgserver.routing.spreading import Spreader
 from msgserver.store import bulk, counting, messages, resources, spreading, tagged, tickets, users
-from msgserver.store.door import Store, _engine, once
+from msgserver.store.connecting import engine as _engine
+from msgserver.store.connecting import once
+from msgserver.store.door import Store
 from msgserver.store.recording import record
 from msgserver.store.schema import (
     connector_status,

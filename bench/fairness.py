@@ -19,7 +19,7 @@ from bench.postfix import Postfix
 from msgserver.message import Address
 from msgserver.records import HUB, EntityKind, Rule
 from msgserver.store import bulk, people, rules, subscriptions
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 from msgserver.store.schema import pe_contact, pe_entity, pe_membership
 
 RATE = 100.0  # small mails a second

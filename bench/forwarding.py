@@ -21,7 +21,8 @@ from sqlalchemy import Connection, insert, make_url, text
 
 from msgserver.records import HUB
 from msgserver.store import bulk, forwarding
-from msgserver.store.door import _engine, once
+from msgserver.store.connecting import engine as _engine
+from msgserver.store.connecting import once
 from msgserver.store.schema import (
     connector_status,
     msg_delivery_status,

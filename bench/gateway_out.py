@@ -19,7 +19,7 @@ from bench.gateways import TEXT, ProbedHub, Sink, with_requests
 from bench.smtp_wire import cpu
 from msgserver.message import Address
 from msgserver.records import HUB, Draft
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 from msgserver.store.writing import write_draft
 
 _SLICE = 20_000

@@ -23,7 +23,7 @@ from bench.smtp_wire import wait_for
 from msgserver.message import Address
 from msgserver.records import HUB, EntityKind, Rule
 from msgserver.store import people, rules, subscriptions
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 
 CONNECTIONS = 50
 QUOTED = 650.0

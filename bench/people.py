@@ -20,7 +20,8 @@ from msgserver.message import Address
 from msgserver.records import HUB, EntityKind
 from msgserver.routing.imports import Steps
 from msgserver.store import importing, membership, people
-from msgserver.store.door import _engine, once
+from msgserver.store.connecting import engine as _engine
+from msgserver.store.connecting import once
 
 SAMPLE = 500
 FIRST = "Ana Bo Cem Dara Eli Farid Gul Hana Ivo Jamila Karim Lila Mina Noor Omar Parwana Rahim Sara Tahir Zahra"

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, text
 from msgserver.formats.search import index
 from msgserver.records import HUB, Grant, Role, Viewer
 from msgserver.store import bulk, counting, messages, resources, tickets, users
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 from msgserver.store.schema import msg_log, msg_read_status, msg_tag, ticket, ticket_assignee
 
 NOW = 1_700_000_000.0

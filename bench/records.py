@@ -23,7 +23,7 @@ from sqlalchemy import Connection, or_, select, text
 from msgserver.formats.tokens import fold
 from msgserver.records import HUB
 from msgserver.store import bulk, names, resources
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 from msgserver.store.schema import resource_record
 from msgserver.store.search import escape
 

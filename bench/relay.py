@@ -26,7 +26,7 @@ from sqlalchemy import Connection, insert
 from bench.hub import Hub
 from bench.postfix import Postfix, free_port, smtp_source
 from msgserver.records import HUB, Draft
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 from msgserver.store.schema import pe_contact, pe_entity, pe_membership
 from msgserver.store.writing import write_draft
 

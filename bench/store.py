@@ -22,7 +22,8 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 from msgserver.message import Address, Arrival
 from msgserver.records import DeliveryState, Hints, JournalRow, Plan, PlannedTag, Settlement
 from msgserver.store import deliveries, migrations
-from msgserver.store.door import Store, _engine
+from msgserver.store.connecting import engine as _engine
+from msgserver.store.door import Store
 from msgserver.store.journal import journal
 from msgserver.store.recording import record
 from msgserver.store.schema import (

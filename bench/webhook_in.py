@@ -30,7 +30,7 @@ from bench.smtp_wire import cpu, wait_for
 from msgserver.message import Address, Arrival
 from msgserver.routing.journalling import journal_row
 from msgserver.store import migrations
-from msgserver.store.door import _engine
+from msgserver.store.connecting import engine as _engine
 from msgserver.store.journal import journal
 
 CONNECTIONS = 50

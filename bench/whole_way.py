@@ -19,7 +19,7 @@ from bench.postfix import Postfix, smtp_source
 from msgserver.message import Address
 from msgserver.records import HUB, EntityKind, Rule
 from msgserver.store import people, rules, subscriptions
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 
 SESSIONS = 50
 _LOOP = '[connector.loop]\ntype = "loopback"\n'

@@ -24,7 +24,8 @@ from msgserver.routing import imports
 from msgserver.routing.passwords import hash_password, weakness
 from msgserver.store import exporting, fsck, importing, logins, messages, trace, users
 from msgserver.store.backup import backup, restore
-from msgserver.store.door import StoreError, once
+from msgserver.store.connecting import once
+from msgserver.store.door import StoreError
 from msgserver.store.edits import Refused
 
 ROLES = {role.value.replace(" ", "_"): role for role in Role}

@@ -146,6 +146,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     password: Secret | None = None
     writers: Annotated[int, msgspec.Meta(ge=1, le=4)] = 2  # connections that write; SQLite always has one
     readers: Annotated[int, msgspec.Meta(ge=1, le=32)] = 3  # connections that read
+    apart: bool = True  # a process of its own writes, on a second processor core; else a thread
 
     def full_url(self) -> str:
         """The URL with the password in it: for the driver only, never for a log or a page."""

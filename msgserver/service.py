@@ -105,6 +105,8 @@ class HubService(Service):
             writers=config.store.writers,
             state_dir=state,
             most_copies=config.hub.most_copies,
+            apart=config.store.apart,
+            lost=self._store_lost,
         )
         self.desk = desk = Desk(store, bus, lanes, config.hub.name, new_uid, reactor, config.hub.contact)
         self.rules = rules = Snapshots(store, config.hub.region)
@@ -214,8 +216,17 @@ class HubService(Service):
     def _broken(self, failure: Any) -> None:
         if self.running:
             log.failure("the hub could not start", failure)
-            self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
-            self._reactor.stop()
+            self._fall()
+
+    def _store_lost(self, words: str) -> None:
+        log.critical("{words}; the hub stops, start it again", words=words)
+        if self.running:
+            self._fall()
+
+    def _fall(self) -> None:
+        """Stop in order, and let whoever started us know that it was no wish of theirs."""
+        self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+        self._reactor.stop()
 
     # --- stopping ----------
 

@@ -18,7 +18,7 @@ from msgserver.formats.dkim import Signer
 from msgserver.records import Role
 from msgserver.routing.passwords import password_matches
 from msgserver.store import logins, users
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 from msgserver.store.schema import msg_log, msg_raw
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -48,6 +50,27 @@ def test_a_mail_comes_is_answered_and_survives_a_kill(
     assert "has stopped" in hub.log.read_text()
     assert hub.command("fsck").stdout == "Nothing is wrong.\n"
     assert "Traceback" not in hub.log.read_text()
+
+
+def test_when_its_writer_is_killed_it_ends_and_says_so_and_nothing_is_lost(
+    make_hub: Callable[..., HubProcess], swaks: Callable[..., str]
+) -> None:
+    hub = make_hub()
+    hub.start()
+    mail = ["-s", "127.0.0.1", "-p", str(hub.smtp_port), "-f", "ana@field.example", "-t", "help@hub.example"]
+    swaks(*mail, "--h-Subject", "Before")
+    os.kill(hub.writer(), signal.SIGKILL)
+    wait_until(lambda: not hub.running(), "it ends too", 60)
+    assert hub.program is not None
+    assert hub.program.process.returncode == 1
+    assert "the process that writes to the database was killed by signal 9" in hub.log.read_text()
+    hub.start()
+    swaks(*mail, "--h-Subject", "Afterwards")
+    token = hub.token()
+    wait_until(lambda: len(hub.api(token, "/messages")["items"]) == 2, "both are in the log")
+    assert [one["subject"] for one in hub.api(token, "/messages")["items"]] == ["Afterwards", "Before"]
+    hub.stop()
+    assert hub.command("fsck").stdout == "Nothing is wrong.\n"
 
 
 def test_a_second_hub_on_the_same_file_refuses_in_one_line(hub_process: HubProcess) -> None:

@@ -23,9 +23,9 @@ LONG_BLANKS = re.compile(rb"\s{300}")  # in a header: nobody writes such, and th
 
 def keys_wanted(raw: bytes) -> tuple[str, ...]:
     """The DNS names whose TXT records hold the keys for a mail's signatures; () where it has none."""
-    if b"DKIM" not in raw[:MOST_HEADER].upper():
-        return ()
     head, _ = halves(raw)
+    if b"DKIM" not in head[:MOST_HEADER].upper():
+        return ()
     names = [key_name(found.group(1)) for found in list(_SIGNATURE.finditer(head))[:MOST_SIGNATURES]]
     return tuple(dict.fromkeys(name for name in names if name))
 

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from twisted.logger import Logger
 
-from msgserver.records import Plan
 from msgserver.routing import joining
 from msgserver.routing.bus import Bus
 from msgserver.routing.conversation import Tokens
@@ -17,29 +16,15 @@ from msgserver.routing.plan import make_plan, read_text
 from msgserver.routing.snapshot import Snapshots
 from msgserver.store import parts
 from msgserver.store.door import Store, StoreError
-from msgserver.store.groups import place
+from msgserver.store.joined import Whole, complete_late
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """A message out of its parts: the one it is recorded under, and (by their raw ids) the others."""
+    """A message out of its parts, under the one that came last."""
 
     item: Journalled
-    group: parts.Group
-    place: int
-    others: tuple[int, ...]
+    whole: Whole
     missing: tuple[str, ...] = ()  # what is said about parts that did not come
-
-
-@place("C2")
-def complete_late(
-    tx: Any, raw_id: int, group: parts.Group, place: int, message_id: int, plans: tuple[Plan, Plan], now: float
-) -> int | None:
-    """Put a late part into its message; returns the ticket, None where the message is gone or the part known."""
-    if not parts.free(tx, [raw_id]):
-        return None
-    ticket_id = parts.complete(tx, message_id, *plans)
-    parts.keep(tx, raw_id, group, place, message_id if ticket_id is not None else None, now)
-    return ticket_id
 
 
 class Joiner:
@@ -81,7 +66,7 @@ class Joiner:
         if isinstance(does, joining.Whole):
             texts = joining.texts(does.others) | {part.index: item.arrival.text or ""}
             others = tuple(piece.raw.id for piece in does.others)
-            return Joined(joining.joined(item, texts, part.total), group, part.index, others)
+            return Joined(joining.joined(item, texts, part.total), Whole(group, part.index, others))
         if isinstance(does, joining.Late):
             await self._complete(item, group, does)
             return None
@@ -107,7 +92,7 @@ class Joiner:
             group,
             part.index,
             late.message_id,
-            (plans[0], plans[1]),
+            plans,
             self._reactor.seconds(),
         )
         if ticket_id is not None:
@@ -131,4 +116,4 @@ class Joiner:
         newest, texts = max(pieces, key=lambda piece: piece.raw.id), joining.texts(pieces)
         item = joining.joined(journalled(newest.raw, b""), texts, group.total)
         others = tuple(piece.raw.id for piece in pieces if piece is not newest)
-        await self._show(Joined(item, group, newest.place, others, joining.missing(texts, group.total)))
+        await self._show(Joined(item, Whole(group, newest.place, others), joining.missing(texts, group.total)))

@@ -29,10 +29,10 @@ from msgserver.routing.journalling import Journalled
 from msgserver.routing.plan import Planned, Read, make_plan, read_mail, read_text
 from msgserver.routing.replies import Answer, Replies
 from msgserver.routing.snapshot import Snapshots
-from msgserver.store import answering, deliveries, journal, parts, subscriptions
+from msgserver.store import answering, deliveries, journal, subscriptions
 from msgserver.store.answering import Wish, record_and_answer
 from msgserver.store.door import Store, StoreError
-from msgserver.store.groups import place
+from msgserver.store.joined import record_whole
 from msgserver.store.recording import record
 from msgserver.store.replies import record_answer
 
@@ -75,23 +75,6 @@ def _apart(works: list[_Work]) -> list[list[_Work]]:
         else:
             groups.append([work])
     return groups
-
-
-@place("C2")
-def record_whole(
-    tx: Any, plan: Plan, whole: Joined, wish: Wish | None, now: float, answer: Answer | None = None
-) -> Recorded:
-    """Record a message and, in the same transaction, what its other parts became; stale where one is taken already."""
-    if not parts.free(tx, [*whole.others, plan.raw_id]):
-        return Recorded(0, 0, 0, stale=True)
-    if answer is not None:
-        recorded = record_answer(tx, answer.actor, answer.draft, plan, now)
-    else:
-        recorded = record_and_answer(tx, plan, wish, now) if wish is not None else record(tx, [plan])[0]
-    if not recorded.stale:
-        parts.settle(tx, whole.others, recorded.message_id, now)
-        parts.keep_last(tx, plan.raw_id, whole.group, whole.place, recorded.message_id, now)
-    return recorded
 
 
 class Recorder:
@@ -201,7 +184,8 @@ class Recorder:
     def _write(self, work: _Work, plan: Plan) -> Coroutine[Any, Any, Recorded]:
         now, answer = self._reactor.seconds(), work.answer
         if work.joined is not None:
-            return self._store.write(record_whole, plan, work.joined, work.wish, now, answer)
+            words = (answer.actor, answer.draft) if answer is not None else None
+            return self._store.write(record_whole, plan, work.joined.whole, work.wish, now, words)
         if answer is not None:
             return self._store.write(record_answer, answer.actor, answer.draft, plan, now)
         if work.wish is not None:

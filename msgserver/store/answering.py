@@ -16,7 +16,7 @@ from msgserver.formats.placeholders import fill
 from msgserver.formats.reserved import Choice, answer
 from msgserver.records import HUB, Draft, Plan, Recorded
 from msgserver.store import audit, people
-from msgserver.store.groups import place
+from msgserver.store.committing import place
 from msgserver.store.recording import record
 from msgserver.store.schema import answered, suppression
 from msgserver.store.upsert import inserting

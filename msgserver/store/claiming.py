@@ -18,7 +18,7 @@ from msgserver.formats.zones import quiet_until
 from msgserver.message import Attachment
 from msgserver.records import Claimed, Priority, Template
 from msgserver.store import blobs, bulk
-from msgserver.store.groups import place
+from msgserver.store.committing import place
 from msgserver.store.schema import msg_attachment, msg_delivery_event
 from msgserver.store.templates import template_of
 

@@ -17,7 +17,7 @@ from msgserver.records import DeliveryState, ReportRow, Settlement
 from msgserver.store import bulk
 from msgserver.store.choosing import our_ref
 from msgserver.store.claiming import claim, due
-from msgserver.store.groups import place
+from msgserver.store.committing import place
 from msgserver.store.schema import msg_delivery_event, msg_delivery_part, report_waiting
 from msgserver.store.sweeping import abandon, cancel, expire, heartbeat, retry, sweep_unknown
 

@@ -14,30 +14,32 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.engine import URL, Result
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, make_url
+from sqlalchemy.engine import Result
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from msgserver.store import blobs, bulk, migrations
+from msgserver.store import blobs, migrations
+from msgserver.store.apart import ProcessWriter
+from msgserver.store.connecting import engine
+from msgserver.store.errands import Settings
 from msgserver.store.failures import Busy, DiskFull, StoreError, disconnected, in_words
 from msgserver.store.fanout import MOST_COPIES
-from msgserver.store.groups import GroupWriter
+from msgserver.store.groups import GroupWriter, ThreadWriter
 
-__all__ = ["Busy", "DiskFull", "Store", "StoreError", "once"]
+__all__ = ["Busy", "DiskFull", "Store", "StoreError"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-LOCK_PATIENCE_MS = 20_000
+FILE_PATIENCE = 2.0  # seconds for the writer of a hub that was killed to end its commit
 
 
 class Store:
@@ -52,6 +54,8 @@ class Store:
         writers: int = 1,
         state_dir: Path,
         most_copies: int = MOST_COPIES,
+        apart: bool = False,
+        lost: Callable[[str], None] | None = None,
     ) -> None:
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
@@ -63,6 +67,8 @@ class Store:
         self._reactor = reactor
         self._readers = readers
         self._most_copies = most_copies
+        self._apart = apart
+        self._lost = lost or _nobody_asks
         self._writers = 1 if self.dialect == "sqlite" else max(2, min(writers, 4))
         self._lock: int | None = None
         self._opened = False
@@ -77,27 +83,38 @@ class Store:
         if self.dialect == "sqlite":
             self._take_file()
         try:
-            self._write_engine = _engine(self.url, self.state_dir, size=self._writers, writing=True)
+            self._write_engine = engine(self.url, self.state_dir, size=self._writers, writing=True)
             self._write_engine.update_execution_options(most_copies=self._most_copies)
-            self._read_engine = _engine(self.url, self.state_dir, size=self._readers, writing=False)
+            self._read_engine = engine(self.url, self.state_dir, size=self._readers, writing=False)
+            self._writer = self._make_writer()
+            if self._apart:
+                self._writer.start()  # now, so that it gets ready meanwhile
             with self._write_engine.begin() as tx:
                 migrations.upgrade(tx)
         except Exception as error:
             self._release_file()
-            if disconnected(error):
-                where = f"{self.url.host or 'the local socket'}:{self.url.port or 5432}"
-                raise StoreError(
-                    f"PostgreSQL at {where} does not let us in: start it, or mend [store] url ({error})"
-                ) from error
-            worded = in_words(error)
-            if isinstance(worded, StoreError):
-                raise worded from error
-            raise StoreError(f"the database cannot be opened: {error}") from error
+            raise self._in_words(error) from error
         self._pool = ThreadPool(1, self._readers, "store-reader")
         self._pool.start()
-        self._writer = GroupWriter(self._write_engine, self._reactor, self._writers)
-        self._writer.start()
+        if self._apart:
+            self._write_engine.dispose()
+        else:
+            self._writer.start()
         self._opened = True
+
+    def _make_writer(self) -> GroupWriter:
+        if not self._apart:
+            return ThreadWriter(self._write_engine, self._reactor, self._writers)
+        url = self.url.render_as_string(hide_password=False)
+        settings = Settings(url, str(self.state_dir), self._writers, self._most_copies)
+        return ProcessWriter(settings, self._reactor, self._lock, self._lost)
+
+    def _in_words(self, error: Exception) -> StoreError:
+        if disconnected(error):
+            where = f"{self.url.host or 'the local socket'}:{self.url.port or 5432}"
+            return StoreError(f"PostgreSQL at {where} does not let us in: start it, or mend [store] url ({error})")
+        worded = in_words(error)
+        return worded if isinstance(worded, StoreError) else StoreError(f"the database cannot be opened: {error}")
 
     async def close(self) -> None:
         """Commit what is queued, end the threads, let go of the file."""
@@ -166,13 +183,20 @@ class Store:
             self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"{path} cannot be written ({error.strerror}): look at its folder") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._release_file()
-            raise StoreError(
-                f"another msgserver runs on {self.url.database}: stop it first, or give this one its own [store] url"
-            ) from error
+        until = time.monotonic() + FILE_PATIENCE
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if time.monotonic() < until:
+                    time.sleep(0.05)
+                    continue
+                self._release_file()
+                where = self.url.database
+                raise StoreError(
+                    f"another msgserver runs on {where}: stop it first, or give this one its own [store] url"
+                ) from error
+            return
 
     def _release_file(self) -> None:
         if self._lock is not None:
@@ -180,70 +204,5 @@ class Store:
             self._lock = None
 
 
-@contextmanager
-def once(url: str, state_dir: Path | None = None, *, writing: bool = True) -> Iterator[Connection]:
-    """One transaction for a program without a reactor (the command line), also beside a running server.
-
-    With ``writing`` false it only reads, as of now, keeps no writer waiting and upgrades nothing.
-
-    Raises:
-        Busy, DiskFull, StoreError: as they say; nothing is written.
-    """
-    parsed = make_url(url)
-    folder = state_dir or Path(parsed.database or ".").parent
-    engine = _engine(parsed, folder, size=1, writing=writing)
-    try:
-        with engine.begin() as tx:
-            if writing:
-                migrations.upgrade(tx)
-            yield tx
-    except Exception as error:
-        worded = in_words(error)
-        if worded is error:
-            raise
-        raise worded from error
-    finally:
-        engine.dispose()
-
-
-def _engine(url: URL, state_dir: Path, *, size: int, writing: bool) -> Engine:
-    options = {"state_dir": Path(state_dir)}
-    if url.get_backend_name() == "postgresql":
-        return create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            pool_size=size,
-            max_overflow=1,
-            pool_pre_ping=True,
-            execution_options=options,
-            connect_args={"connect_timeout": 10, "options": "-c statement_timeout=60000"},
-        )
-    engine = create_engine(
-        url,
-        execution_options=options,
-        connect_args={"check_same_thread": False, "cached_statements": 512, "timeout": LOCK_PATIENCE_MS / 1000},
-        **({"pool_size": size, "max_overflow": 1} if url.database else {"poolclass": NullPool}),
-    )
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions are begun below, not by the driver
-        for pragma in (
-            "page_size=8192",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        if writing:
-            connection.execute("PRAGMA cache_size=-32768")
-            connection.execute("PRAGMA wal_autocheckpoint=4000")
-        else:
-            connection.execute("PRAGMA query_only=ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(tx: Connection) -> None:
-        # Straight to the driver: at one arrival a commit, a statement's dress costs more than the statement.
-        bulk.raw(tx).execute("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
+def _nobody_asks(words: str) -> None:
+    """The waiters are told; there is nobody else."""

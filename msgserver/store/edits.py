@@ -12,6 +12,10 @@ class Stale(Exception):
         super().__init__(words)
         self.current = current
 
+    def __reduce__(self) -> tuple[type[Stale], tuple[int, str]]:
+        """As it travels between processes."""
+        return Stale, (self.current, str(self))
+
 
 class Refused(Exception):
     """It cannot be done as asked; nothing was written. Says why and what to do, for people."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, exists, func, literal_column, select, t
 from msgserver.message import Accepted
 from msgserver.records import JournalRow, Outcome, Raw, RawState, Viewer
 from msgserver.store import bulk, visible
-from msgserver.store.groups import place
+from msgserver.store.committing import place
 from msgserver.store.schema import connector_state, msg_log, msg_raw, msg_raw_bytes
 
 _COLUMNS = ("connector", "wire_id", "envelope", "blob", "size", "sha256", "received_at")

@@ -21,7 +21,7 @@ from msgserver.message import Attachment
 from msgserver.records import Plan, Recorded
 from msgserver.store import blobs, bulk, fanout, saved
 from msgserver.store.choosing import Known, choose, senders
-from msgserver.store.groups import place
+from msgserver.store.committing import place
 from msgserver.store.schema import msg_attachment, msg_log, msg_tag, ticket
 
 SNIPPET = 140

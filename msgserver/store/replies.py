@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select, update
 from msgserver.records import HUB, Draft, Outcome, Plan, Recorded, Viewer
 from msgserver.store import bulk, fanout, journal, tickets, users
 from msgserver.store.choosing import our_ref
-from msgserver.store.groups import place
+from msgserver.store.committing import place
 from msgserver.store.recording import record
 from msgserver.store.schema import msg_delivery_part, msg_delivery_status, msg_log, pe_contact, ticket
 from msgserver.store.writing import write_draft

@@ -18,9 +18,9 @@ from msgserver.formats.search import index
 from msgserver.records import Draft, Recorded, Viewer
 from msgserver.store import bulk, fanout, visible
 from msgserver.store.choosing import load
+from msgserver.store.committing import place
 from msgserver.store.edits import Refused, Stale
 from msgserver.store.fanout import LIFETIME, count, serving
-from msgserver.store.groups import place
 from msgserver.store.recording import snippet, take_turn, ticket_uid, write_attachments
 from msgserver.store.schema import msg_log, msg_tag, ticket
 from msgserver.store.templates import worded

@@ -19,9 +19,10 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from msgserver.formats import arc, signatures
+from msgserver.formats.frames import FrameCutter
 from msgserver.formats.mime import read_mail
 from msgserver.formats.tokens import terms
-from msgserver.workers.frames import Answer, FrameCutter, ReadMail, Ready, Returned, Unreadable, answer, read_question
+from msgserver.workers.frames import Answer, ReadMail, Ready, Returned, Unreadable, answer, read_question
 
 _READ = 256 * 1024
 _HELD_BYTES = 64 * 1024  # answers are kept back for company up to this much

@@ -14,7 +14,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from msgserver.workers.frames import FrameCutter, Ready, read_answer
+from msgserver.formats.frames import FrameCutter
+from msgserver.workers.frames import Ready, read_answer
 from msgserver.workers.tasks import Batch
 
 _START = 30.0  # seconds to say that it is ready

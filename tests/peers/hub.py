@@ -114,6 +114,23 @@ class HubProcess:
         if self.program:
             self.program.kill()
 
+    def kill_alone(self) -> None:
+        """Kill it (-9) and leave its writer and its workers to find out."""
+        if self.program:
+            self.program.process.kill()
+            self.program.process.wait()
+
+    def writer(self) -> int:
+        """The process that writes to its database."""
+        assert self.program is not None
+        found = subprocess.run(
+            ["pgrep", "-g", str(self.program.process.pid), "-f", "msgserver.store.writer"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return int(found.stdout)
+
     def restart(self, seconds: float = 120, **env: str) -> None:
         """Kill it where it still runs, and start it again on the same directory and ports."""
         self.kill()

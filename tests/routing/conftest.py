@@ -29,7 +29,8 @@ from msgserver.routing.router import Router
 from msgserver.routing.snapshot import Snapshots
 from msgserver.routing.trust import Examiner
 from msgserver.store import blobs
-from msgserver.store.door import Store, once
+from msgserver.store.connecting import once
+from msgserver.store.door import Store
 
 SIGNER = Tokens(b"k" * 32)
 ANA = Address("sms", "+15551234")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, make_url
 
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 
 DATABASES = [pytest.param("sqlite", id="sqlite"), pytest.param("postgresql", marks=pytest.mark.peer, id="postgresql")]
 TEMPLATE = "msgserver_template"

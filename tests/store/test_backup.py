@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from msgserver.store import blobs
 from msgserver.store.backup import backup, restore
-from msgserver.store.door import StoreError, once
+from msgserver.store.connecting import once
+from msgserver.store.door import StoreError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sqlalchemy import make_url, text
 
 from msgserver.records import Plan
 from msgserver.store.choosing import our_ref
-from msgserver.store.door import _engine
+from msgserver.store.connecting import engine as _engine
 from msgserver.store.recording import record
 from tests.store.people import NOW, entity, plan
 

@@ -16,7 +16,7 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 
 from msgserver import failpoint
 from msgserver.records import RawState
-from msgserver.store import door, fsck, groups
+from msgserver.store import connecting, fsck, groups
 from msgserver.store.door import Busy, DiskFull, Store, StoreError
 from msgserver.store.journal import journal, unread
 from tests.store.test_journal import row
@@ -35,7 +35,7 @@ def kept(tx):
 @pytest.fixture
 def impatient(monkeypatch):
     """A store that does not wait long for others; before ``store``."""
-    monkeypatch.setattr(door, "LOCK_PATIENCE_MS", 200)
+    monkeypatch.setattr(connecting, "LOCK_PATIENCE_MS", 200)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from msgserver.store import migrations
-from msgserver.store.door import StoreError, once
+from msgserver.store.connecting import once
+from msgserver.store.door import StoreError
 from msgserver.store.migrations import steps
 from msgserver.store.schema import metadata
 
@@ -24,9 +25,8 @@ def test_a_database_that_is_up_to_date_loads_no_alembic(tmp_path):
     url = f"sqlite:///{tmp_path / 'hub.db'}"
     with once(url):
         pass
-    words = (
-        f"import sys; from msgserver.store.door import once\nwith once({url!r}): pass\nprint('alembic' in sys.modules)"
-    )
+    opened = f"import sys; from msgserver.store.connecting import once\nwith once({url!r}): pass\n"
+    words = opened + "print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -32,7 +32,7 @@ from msgserver.routing.passwords import hash_password
 from msgserver.routing.plugins import Plugins
 from msgserver.routing.snapshot import Snapshots
 from msgserver.store import connectors, logins, users
-from msgserver.store.door import once
+from msgserver.store.connecting import once
 from msgserver.web.site import make_factory
 
 PASSWORD = "a long enough pass phrase"

@@ -9,8 +9,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from msgserver.connector import TemporaryFailure
+from msgserver.formats.frames import FrameCutter
 from msgserver.formats.reading import Reading
-from msgserver.workers.frames import FrameCutter, ReadMail, Ready, Unreadable, answer, read_question
+from msgserver.workers.frames import ReadMail, Ready, Unreadable, answer, read_question
 from msgserver.workers.pool import WorkerPool, WorkersUnavailable
 
 
