@@ -9,8 +9,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.peers.browser import patient
 from tests.peers.hub import HubProcess
 from tests.peers.mail import SMTPSink
+from tests.peers.programs import wait_until
 
 pytestmark = pytest.mark.peer
 PASSPHRASE = "boats and tents for all"
@@ -40,6 +42,14 @@ def send(
     )  # fmt: skip
 
 
+def in_the_log(hub: HubProcess, token: str, subject: str) -> None:
+    """Wait until a mail has become a message: a page without script shows what is there when it is asked for."""
+    wait_until(
+        lambda: [one for one in hub.api(token, "/messages")["items"] if one["subject"] == subject],
+        f"{subject[:20]} is in the log",
+    )
+
+
 def test_set_up_with_the_one_time_link(hub: HubProcess, page: Page) -> None:
     printed = hub.command("init").stdout
     link = re.search(r"http://\S+/setup\?token=\S+", printed)
@@ -62,18 +72,18 @@ def test_a_mail_is_seen_within_a_second_and_answered_threaded(
     hub.token()
     sign_in(hub, page)
     expect(page.get_by_text("All clear").first).to_be_visible()
-    page.wait_for_timeout(500)
-    waits = []
-    for n in range(3):  # a busy machine may be late once, not each time
-        send(swaks, hub, f"Warm up {n}", "x", sender=f"w{n}@clinic.example")
+    for n in range(20):  # a busy machine may be late now and then, a page that asks every few seconds always is
+        send(swaks, hub, f"Warm up {n}.", "x", sender=f"w{n}@clinic.example")
         since = time.monotonic()
-        expect(page.locator(".row", has_text=f"Warm up {n}")).to_be_visible(timeout=10000)
-        waits.append(time.monotonic() - since)
-    assert min(waits) < 1
+        expect(page.locator(".row", has_text=f"Warm up {n}.")).to_be_visible()
+        if n >= 2 and time.monotonic() - since < 1:
+            break
+    else:
+        pytest.fail("not once within a second")
     send(swaks, hub, "Insulin stock", "Three days left.\n<script>document.title='owned'</script>")
     row = page.locator(".row", has_text="Insulin stock")
-    expect(row).to_be_visible(timeout=10000)
-    expect(page).to_have_title(re.compile(r"^\(4\) "))
+    expect(row).to_be_visible()
+    expect(page).to_have_title(re.compile(rf"^\({n + 2}\) "))
     row.click()
     expect(page.get_by_role("heading", name="Insulin stock")).to_be_visible()
     expect(page.locator(".thread")).to_contain_text("<script>document.title")
@@ -85,7 +95,7 @@ def test_a_mail_is_seen_within_a_second_and_answered_threaded(
     assert mail.recipients == ["rai@clinic.example"]
     assert "first@clinic.example" in mail.message["In-Reply-To"]
     assert "We send more today." in mail.message.get_content()
-    expect(page.locator(".sent")).to_contain_text(re.compile("sent|delivered"), timeout=20000)
+    expect(page.locator(".sent")).to_contain_text(re.compile("sent|delivered"))
 
 
 def test_what_one_writes_stays_while_messages_arrive(hub: HubProcess, page: Page, swaks: Callable[..., str]) -> None:
@@ -96,9 +106,8 @@ def test_what_one_writes_stays_while_messages_arrive(hub: HubProcess, page: Page
     page.locator(".row", has_text="First").click()
     box = page.get_by_label("Answer", exact=True)
     box.fill("half a sentence")
-    page.wait_for_timeout(500)
     send(swaks, hub, "Second", "two", sender="other@clinic.example")
-    expect(page.locator(".row", has_text="Second")).to_be_visible(timeout=20000)
+    expect(page.locator(".row", has_text="Second")).to_be_visible()
     expect(box).to_have_value("half a sentence")
     expect(box).to_be_focused()
 
@@ -107,9 +116,10 @@ def test_without_script_everything_still_works(
     hub: HubProcess, browser: object, swaks: Callable[..., str], smtp_sink: SMTPSink
 ) -> None:
     hub.start()
-    hub.token()
+    token = hub.token()
     send(swaks, hub, "Plain", "no script here")
-    context = browser.new_context(java_script_enabled=False)  # type: ignore[attr-defined]
+    in_the_log(hub, token, "Plain")
+    context = patient(browser.new_context(java_script_enabled=False))  # type: ignore[attr-defined]
     page = context.new_page()
     page.goto(f"{hub.url}/login")
     page.fill("#name", "admin")
@@ -120,13 +130,13 @@ def test_without_script_everything_still_works(
     page.click("text=Take")
     page.fill("#text", "Answered without script.")
     page.click(".compose .go")
-    assert "Sent." in page.inner_text("[role=status]")
+    expect(page.locator("[role=status]")).to_contain_text("Sent.")
     page.goto(f"{hub.url}/messages/new")
     page.fill("#to", "mina@ngo.example")
     page.fill("#subject", "Tents")
     page.fill("#text", "Who coordinates the tents?")
     page.click(".card .go")
-    page.goto(f"{hub.url}/")
+    expect(page.locator("[role=status]")).to_contain_text("Sent.")
     mails = smtp_sink.wait_for(2)
     assert {mail.recipients[0] for mail in mails} == {"rai@clinic.example", "mina@ngo.example"}
     context.close()
@@ -134,9 +144,10 @@ def test_without_script_everything_still_works(
 
 def test_no_page_is_wider_than_a_phone(hub: HubProcess, browser: object, swaks: Callable[..., str]) -> None:
     hub.start()
-    hub.token()
+    token = hub.token()
     send(swaks, hub, "A" * 120, "w" * 300 + " https://example.org/" + "x" * 200)
-    context = browser.new_context(viewport={"width": 360, "height": 740})  # type: ignore[attr-defined]
+    in_the_log(hub, token, "A" * 120)
+    context = patient(browser.new_context(viewport={"width": 360, "height": 740}))  # type: ignore[attr-defined]
     page = context.new_page()
     sign_in(hub, page)
     for path in (
