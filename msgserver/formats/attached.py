@@ -57,6 +57,7 @@ _KNOWN_AS = {
     "application/pkcs7-mime": "smime",
     "application/x-pkcs7-mime": "smime",
     "application/ms-tnef": "winmail",
+    "text/calendar": "invitation",
     "message/delivery-status": "delivery-status",
     "message/disposition-notification": "read-receipt",
     "text/rfc822-headers": "returned-headers",

@@ -9,6 +9,7 @@ from msgserver.formats.attached import attach, file_name
 from msgserver.formats.flowed import unflow
 from msgserver.formats.headers import people, words
 from msgserver.formats.html_text import html_to_text
+from msgserver.formats.opaque import signed_content
 from msgserver.formats.parts import Piece, cut
 from msgserver.formats.reading import ReadingLimits
 from msgserver.formats.text import clean, decode
@@ -22,6 +23,8 @@ _FOR_PROGRAMS = frozenset(
 )
 _MESSAGES = ("message/rfc822", "message/global", "message/news")
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_.:\-]{2,40})", re.IGNORECASE)
+_MOST_CALENDAR = 400_000  # bytes looked at
+_MOST_OPENED = 3
 _MOST_FORWARDS = 5  # messages inside the message whose words are shown
 _FORWARD_DEPTH = 3
 _MOST_THOROUGH = 3  # texts of a mail whose charset is guessed at length
@@ -40,6 +43,8 @@ class Body:
         self.seal = ""
         self.complete = True
         self.attached: list[Piece] = []  # the parts that became attachments
+        self.calendars: list[str] = []  # the events that came with it
+        self.opened = 0  # wraps of signatures that were taken off
 
     def text(self) -> str:
         """All that is to be read, as plain text."""
@@ -104,12 +109,26 @@ class Body:
             self._attach(piece)
             self._forwarded(piece)
         elif piece.type in _ENCRYPTED:
-            self.seal = "signed" if piece.names.get("smime-type", "") == "signed-data" else "encrypted"
-            self._attach(piece)
+            self._sealed(piece)
         elif self._is_words(piece):
             self._words(piece)
         else:
             self._attach(piece)
+            if piece.type == "text/calendar":
+                content, _ = piece.content()
+                self.calendars.append(decode(content[:_MOST_CALENDAR], piece.names.get("charset", ""))[0])
+
+    def _sealed(self, piece: Piece) -> None:
+        """S/MIME: what is signed inside is read as if it stood there; for the rest it takes a key."""
+        content, _ = piece.content()
+        signed = signed_content(content) if self.opened < _MOST_OPENED else None
+        if signed is not None:
+            self.opened += 1
+            self.walk(cut(signed, self.limits)[0])
+        declared = piece.names.get("smime-type", "").lower() == "signed-data"
+        kind = "signed" if signed is not None or declared else "encrypted"
+        self.seal = kind if kind == "encrypted" else self.seal or kind
+        self._attach(piece)
 
     def _is_words(self, piece: Piece) -> bool:
         """Whether a part is there to be read rather than a file."""
@@ -154,6 +173,7 @@ class Body:
         for child in piece.children:
             way = Body(self.limits, self.inside)
             way.attachments, way.attached, way.forwards = self.attachments, self.attached, self.forwards
+            way.calendars, way.opened = self.calendars, self.opened
             way.walk(child)
             self._take_notes(way)
             ways.append(way)

@@ -10,6 +10,7 @@ from msgserver.formats.authentication import spam_mark
 from msgserver.formats.body import Body
 from msgserver.formats.bounce import read_prose, read_report
 from msgserver.formats.headers import Fields, date, ids, people, words
+from msgserver.formats.invitation import invitation, summary
 from msgserver.formats.parts import Piece, cut
 from msgserver.formats.quoting import quoted_from
 from msgserver.formats.reading import Bounce, Reading, ReadingLimits
@@ -18,6 +19,11 @@ from msgserver.formats.safe_html import safe_html
 from msgserver.message import Address
 
 _DEFAULT = ReadingLimits()
+
+_SEALS = {
+    "encrypted": "encrypted: only its recipient's key opens it",
+    "signed": "signed by its writer: the signature is kept and was not checked",
+}
 
 
 def read_mail(raw: bytes, limits: ReadingLimits = _DEFAULT) -> Reading:
@@ -116,8 +122,18 @@ def _shown(body: Body, limits: ReadingLimits) -> tuple[str, str, str]:
         if not safe and html.strip():
             body.note("the HTML is too large or too deeply nested: shown as text")
         html = safe
-    sealed = "encrypted: only its recipient's key opens it" if body.seal == "encrypted" else ""
-    return text.strip("\n"), html, sealed
+    return _with_invitation(text.strip("\n"), body.calendars), html, _SEALS.get(body.seal, "")
+
+
+def _with_invitation(text: str, calendars: list[str]) -> str:
+    """A mail's words with the event that came along, where they do not speak of it themselves: above what is quoted."""
+    said = next(filter(None, map(invitation, calendars)), "")
+    title = next(filter(None, map(summary, calendars)), "")
+    if not said or (title and title.casefold() in text.casefold()):
+        return text
+    fold = quoted_from(text)
+    above, below = (text, "") if fold is None else (text[:fold].rstrip(), text[fold:])
+    return "\n\n".join(part for part in (above, said, below) if part.strip())
 
 
 def _with_forwards(text: str, folded: int | None, forwards: list[str]) -> tuple[str, int | None]:
