@@ -7,9 +7,11 @@ import re
 from msgserver.formats.headers import split_head, words
 from msgserver.formats.parts import Piece
 from msgserver.formats.text import one_line
+from msgserver.formats.tnef import File
 from msgserver.message import Attachment
 
 _NAME_LENGTH = 120
+_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60}")
 _UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f]+')
 # Names that some systems open as a device, whatever their ending.
 _DEVICE = re.compile(r"(?i)^(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)")
@@ -97,10 +99,24 @@ def attach(piece: Piece, number: int) -> tuple[Attachment, str]:
         name = _message_name(content)
     name = name or f"{_KNOWN_AS.get(piece.type, f'attachment-{number}')}{_ENDINGS.get(piece.type, '.bin')}"
     content_id = one_line(piece.first("content-id"), 300).strip("<> ")
-    if piece.type in ("application/ms-tnef", "application/vnd.ms-tnef") or name.lower() == "winmail.dat":
-        trouble = trouble or f"{name} is in Outlook's own format: what lies inside is not shown"
+    if is_winmail(piece):
+        trouble = trouble or f"{name} is in Outlook's own format: what lies inside could not be read"
     inline = piece.disposition[0] == "inline" or (bool(content_id) and piece.disposition[0] != "attachment")
     return Attachment(name, piece.type[:120], content, content_id, inline), trouble
+
+
+def is_winmail(piece: Piece) -> bool:
+    """Whether a part says that it holds what Outlook wrote in its own format."""
+    named = piece.type in ("application/ms-tnef", "application/vnd.ms-tnef")
+    return named or file_name(piece).lower() == "winmail.dat"
+
+
+def attach_file(file: File, number: int) -> Attachment:
+    """A file out of a winmail.dat as attachment; its type is its writer's, and nobody here relies on it."""
+    name = safe_name(file.name) or f"attachment-{number}{_ENDINGS.get(file.media_type.lower(), '.bin')}"
+    media_type = file.media_type.lower() if _TYPE.fullmatch(file.media_type) else "application/octet-stream"
+    content_id = one_line(file.content_id, 300)
+    return Attachment(name, media_type, file.content, content_id, bool(content_id))
 
 
 def _message_name(content: bytes) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from html import escape
 
-from msgserver.formats.attached import attach, file_name
+import msgspec
+
+from msgserver.formats.attached import attach, attach_file, file_name, is_winmail
 from msgserver.formats.flowed import unflow
 from msgserver.formats.headers import people, words
 from msgserver.formats.html_text import html_to_text
 from msgserver.formats.opaque import signed_content
 from msgserver.formats.parts import Piece, cut
 from msgserver.formats.reading import ReadingLimits
-from msgserver.formats.text import clean, decode
+from msgserver.formats.text import clean, decode, one_line
+from msgserver.formats.tnef import Winmail, read_winmail
 from msgserver.message import Attachment
 
 _ENCRYPTED = ("application/pkcs7-mime", "application/x-pkcs7-mime")
@@ -209,10 +212,26 @@ class Body:
                 self._attach(piece)
 
     def _attach(self, piece: Piece) -> None:
+        if is_winmail(piece) and (found := read_winmail(piece.content()[0])) is not None:
+            self._unpack(found)
+            return
         attachment, trouble = attach(piece, len(self.attachments) + 1)
         self.note(trouble)
         self.attachments.append(attachment)
         self.attached.append(piece)
+
+    def _unpack(self, found: Winmail) -> None:
+        """The files out of a winmail.dat in its place, its words where the mail has none, and messages within."""
+        self.attachments += [attach_file(one, len(self.attachments) + n) for n, one in enumerate(found.files, 1)]
+        if not any((text or "").strip() or html for text, html in self.words) and (found.text or found.html):
+            most = self.limits.html_length
+            self.words.append((found.text[: self.limits.text_length] or None, found.html[: 2 * most]))
+        for inner in found.inside[: _MOST_FORWARDS - len(self.forwards)]:
+            said = inner.text or html_to_text(inner.html[: 2 * self.limits.html_length])
+            head = f"---------- Forwarded message ----------\nSubject: {one_line(inner.subject, 300)}"
+            self.forwards.append(f"{head}\n\n{said[: self.limits.text_length].strip()}".rstrip())
+            self._unpack(msgspec.structs.replace(inner, text="", html=""))
+        self.note("files and words were taken out of winmail.dat, Outlook's own format")
 
     def _forwarded(self, piece: Piece) -> None:
         """The words of a message that was sent along, to be shown below the mail's own."""

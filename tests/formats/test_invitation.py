@@ -59,13 +59,12 @@ def test_other_methods():
 @given(st.text())
 def test_any_text_is_taken(text):
     invitation(text)
-    said = invitation(event(f"SUMMARY:{text}"))
-    assert "\0" not in said or "\0" in text
+    assert invitation(event(f"SUMMARY:{text}")).startswith("Invitation: ")
 
 
 def mail(words: str, calendar: str = CALENDAR) -> bytes:
     return (
-        "From: a@x.example\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
+        "From: a@x.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
         + (f"--b\r\nContent-Type: text/plain\r\n\r\n{words}\r\n" if words else "")
         + f"--b\r\nContent-Type: text/calendar; charset=utf-8; method=REQUEST\r\n\r\n{calendar}\r\n--b--\r\n"
     ).encode()
@@ -74,7 +73,8 @@ def mail(words: str, calendar: str = CALENDAR) -> bytes:
 def test_a_mail_says_the_event_that_it_does_not_speak_of():
     assert read_mail(mail("")).text == SAID
     assert read_mail(mail("You are invited.")).text == f"You are invited.\n\n{SAID}"
-    assert read_mail(mail("The coordination meeting, north is at 9")).text == "The coordination meeting, north is at 9"
+    spoken = "The coordination meeting, north is at 9"
+    assert read_mail(mail(spoken)).text == spoken
     quoted = read_mail(mail("Come.\r\n\r\nOn Monday, Desk wrote:\r\n> when?\r\n"))
     assert quoted.fresh.strip() == f"Come.\n\n{SAID}"
     assert quoted.text.endswith("> when?")
