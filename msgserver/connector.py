@@ -71,6 +71,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 1  # reserved to connectors whose wire takes several at once
     deadline: float = 60.0  # seconds until the lane gives up on a send: Unknown
     mode: Mode = Mode.PUSH
+    one_process: bool = False  # its account or device can be in use once only: of several processes one runs it
     stand_in: bool = False  # it carries what waits for another connector of its type that cannot
     repeat_unknown: bool = False  # an unknown send is harmless to repeat (same Message-ID, stanza id, reference)
 

@@ -36,6 +36,7 @@ from msgserver.routing.digest import Digests
 from msgserver.routing.house import House
 from msgserver.routing.hub import Hub
 from msgserver.routing.outbox import Outbox
+from msgserver.routing.ownership import Ownership
 from msgserver.routing.plugins import Plugins
 from msgserver.routing.pulse import Pulse
 from msgserver.routing.reader import Reader
@@ -126,11 +127,12 @@ class HubService(Service):
             return envelope_of(claimed, connector.limits, signer, config.hub.name, web)
 
         self.outbox = outbox = Outbox(store, bus, node, render, random.random, reactor)
-        self.statuses = Statuses(store, bus, outbox, router.last_in, node, reactor)
+        self.connectors: dict[str, IConnector] = {}
+        self.ownership = Ownership(store, self.connectors, start_one, self._stop_one, reactor)
+        self.statuses = Statuses(store, bus, outbox, router.last_in, self.ownership.owns, node, reactor)
         self.spreader = Spreader(store, bus, node, config.hub.most_copies, reactor)
         self.digests = Digests(store, bus, config.hub.name, new_uid, reactor)
         self.upkeep = Upkeep(store, bus, node, tuple(config.connector), reactor)
-        self.connectors: dict[str, IConnector] = {}
         for name, found in loaded.items():
             hub = Hub(name, router, store, outbox.lanes, self.statuses.changed, reactor)
             self.connectors[name] = connector = build(name, found, hub, reactor)
@@ -192,6 +194,7 @@ class HubService(Service):
 
     async def _start(self) -> None:
         await self.outbox.recover()
+        await self.ownership.begin()
         await self.statuses.start()
         await self.upkeep.start()
         if self.bell is not None:
@@ -201,8 +204,7 @@ class HubService(Service):
         self.spreader.start()
         self.digests.start()
         self.reader.start()
-        for connector in self.connectors.values():
-            start_one(connector)
+        self.ownership.start()
         self.outbox.startService()
         if self._web is not None:
             self._web.startService()
@@ -230,6 +232,9 @@ class HubService(Service):
 
     # --- stopping ----------
 
+    async def _stop_one(self, connector: IConnector) -> None:
+        await step(f"connector {connector.name}", connector.stopService, self._reactor)
+
     def stopService(self) -> Deferred[None]:
         """Stop room by room; fires when all is written and closed."""
         super().stopService()  # type: ignore[no-untyped-call]
@@ -242,6 +247,7 @@ class HubService(Service):
             self._starting.cancel()
         self.pulse.stop()
         self.upkeep.stop()
+        self.ownership.stop()
         if self.bell is not None and self.bell.running:
             await step("the bell", self.bell.stopService, reactor)
         await step("the lanes", self.outbox.stopService, reactor)

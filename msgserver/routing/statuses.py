@@ -20,18 +20,29 @@ SOON = 0.2  # seconds in which several changes of one connector become one row
 
 
 class Statuses:
-    """One for this process; ``add`` its connectors before the start. ``last_in``: when each last brought something."""
+    """One for this process; ``add`` its connectors before the start.
+
+    ``last_in``: when each last brought something. ``owns``: whether a connector is run here, not by another process.
+    """
 
     log = Logger()
 
     def __init__(
-        self, store: Store, bus: Bus, outbox: Outbox, last_in: Mapping[str, float], node: str, reactor: Any
+        self,
+        store: Store,
+        bus: Bus,
+        outbox: Outbox,
+        last_in: Mapping[str, float],
+        owns: Callable[[str], bool],
+        node: str,
+        reactor: Any,
     ) -> None:
         self._store = store
         self._last_in = last_in
         self._traffic: dict[str, tuple[float | None, float | None]] = {}  # as it is written
         self._bus = bus
         self._outbox = outbox
+        self._owns = owns
         self._node = node
         self._reactor = reactor
         self._connectors: dict[str, tuple[IConnector, str]] = {}
@@ -91,7 +102,7 @@ class Statuses:
         await self._obey()
 
     async def _write(self, names: list[str]) -> None:
-        for name in names:
+        for name in filter(self._owns, names):
             connector, kind = self._connectors[name]
             status = connector.status
             await self._store.write(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -32,6 +32,7 @@ from msgserver.store.errands import Settings
 from msgserver.store.failures import Busy, DiskFull, StoreError, disconnected, in_words
 from msgserver.store.fanout import MOST_COPIES
 from msgserver.store.groups import GroupWriter, ThreadWriter
+from msgserver.store.owning import Locks
 
 __all__ = ["Busy", "DiskFull", "Store", "StoreError"]
 
@@ -70,6 +71,7 @@ class Store:
         self._apart = apart
         self._lost = lost or _nobody_asks
         self._writers = 1 if self.dialect == "sqlite" else max(2, min(writers, 4))
+        self._locks = Locks(self.url) if self.dialect == "postgresql" else None
         self._lock: int | None = None
         self._opened = False
 
@@ -122,6 +124,8 @@ class Store:
             return
         self._opened = False
         await self._writer.stop()
+        if self._locks is not None:
+            self._locks.release()
         self._pool.stop()
         self._read_engine.dispose()
         self._write_engine.dispose()
@@ -159,6 +163,25 @@ class Store:
         """Write bytes into the blob store, in a thread, synced to disk; returns their name (sha256)."""
         self._demand_open()
         return await deferToThreadPool(self._reactor, self._pool, blobs.put, self.state_dir, content)
+
+    async def own(self, names: Collection[str]) -> frozenset[str]:
+        """Of connectors that only one process may run, those that this one runs; it takes what nobody else has.
+
+        On SQLite all, there is no other process.
+
+        Raises:
+            StoreError: the database does not answer.
+        """
+        self._demand_open()
+        if self._locks is None or not names:
+            return frozenset(names)
+        try:
+            return await deferToThreadPool(self._reactor, self._pool, self._locks.take, names)
+        except Exception as error:
+            worded = in_words(error)
+            if worded is error:
+                raise
+            raise worded from error
 
     def _demand_open(self) -> None:
         if not self._opened:

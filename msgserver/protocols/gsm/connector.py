@@ -38,6 +38,7 @@ class GsmConnector(Service):
     def __init__(self, name: str, settings: Settings, hub: IHub, reactor: Any) -> None:
         self.name = name
         self.limits = Limits(
+            one_process=True,
             text_length=67 * settings.max_parts,
             deadline=settings.answer_within * settings.max_parts + 30,
             stand_in=settings.stand_in,

@@ -34,7 +34,7 @@ class MailboxConnector(Service):
 
     log = Logger()
     schemes: tuple[str, ...] = ()
-    limits = Limits()
+    limits = Limits(one_process=True)
 
     def __init__(
         self,

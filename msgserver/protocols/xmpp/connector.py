@@ -48,7 +48,7 @@ class XMPPConnector(Service):
 
     name: str
     schemes = ("xmpp",)
-    limits = Limits(text_length=60_000, concurrency=32, deadline=30.0, repeat_unknown=True)
+    limits = Limits(text_length=60_000, concurrency=32, deadline=30.0, repeat_unknown=True, one_process=True)
 
     def __init__(
         self,
