@@ -21,10 +21,11 @@ from msgserver.formats.dkim import Signer, new_key
 from msgserver.formats.phones import known_region
 from msgserver.records import Grant, Role, Viewer
 from msgserver.routing import imports
+from msgserver.routing.commands import conflicts
 from msgserver.routing.passwords import hash_password, weakness
-from msgserver.store import exporting, fsck, importing, logins, messages, trace, users
+from msgserver.store import exporting, fsck, importing, logins, messages, rules, trace, users
 from msgserver.store.backup import backup, restore
-from msgserver.store.connecting import once
+from msgserver.store.connecting import once, peek
 from msgserver.store.door import StoreError
 from msgserver.store.edits import Refused
 
@@ -135,11 +136,19 @@ def _check(asked: argparse.Namespace) -> int:
     config = load(asked.config)
     settings = load_connectors(config)
     print(f"{asked.config}: nothing is wrong")
+    for words in _clashing(config):
+        print(words)
     for table, keys in show(config, settings).items():
         print(f"\n[{table}]")
         for key, value in keys.items():
             print(f"{key} = {value!r}")
     return 0
+
+
+def _clashing(config: Config) -> list[str]:
+    """Warnings of rules that wait for reserved words; none where there is no database yet, or it does not answer."""
+    listed = peek(config.store.full_url(), Path(config.hub.state), rules.rules) or ()
+    return [f"warning: the rule {one.name!r}: {words}" for one in listed if one.active for words in conflicts(one)]
 
 
 def _add_user(asked: argparse.Namespace) -> int:
@@ -180,7 +189,7 @@ def _fsck(asked: argparse.Namespace) -> int:
     config = load(asked.config)
     with _store(config, writing=False) as tx:
         wrong = fsck.check(tx, time.time())
-    for sentence in wrong:
+    for sentence in (*wrong, *_clashing(config)):
         print(sentence)
     print(f"{len(wrong)} things are wrong." if wrong else "Nothing is wrong.")
     return 1 if wrong else 0

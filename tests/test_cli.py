@@ -15,9 +15,9 @@ from sqlalchemy import insert
 
 from msgserver import cli
 from msgserver.formats.dkim import Signer
-from msgserver.records import Role
+from msgserver.records import HUB, Role, Rule
 from msgserver.routing.passwords import password_matches
-from msgserver.store import logins, users
+from msgserver.store import logins, rules, users
 from msgserver.store.connecting import once
 from msgserver.store.schema import msg_log, msg_raw
 
@@ -48,6 +48,26 @@ def test_check_says_what_is_in_force(place: Path, capsys: pytest.CaptureFixture[
     assert said.startswith("hub.toml: nothing is wrong\n")
     assert "password = '****'" in said
     assert "canary" not in said
+
+
+def test_check_and_fsck_warn_of_rules_that_wait_for_reserved_words(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["init"]) == 0
+    capsys.readouterr()
+    for command, whole in (("check", "nothing is wrong\n"), ("fsck", "Nothing is wrong.\n")):
+        assert cli.main([command]) == 0
+        said = capsys.readouterr().out
+        assert whole in said
+        assert "warning" not in said
+    with once(f"sqlite:///{place}/var/msgserver.db") as tx:
+        for name, words, active in (("ends", ("stop",), True), ("floods", ("flood",), True), ("old", ("end",), False)):
+            rule = Rule(id=0, name=name, position=0, words=words, resource="tag", record=name, active=active)
+            rules.create_rule(tx, HUB, rule, 1.0)
+    for command in ("check", "fsck"):
+        assert cli.main([command]) == 0
+        [warning] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+        assert warning.startswith("warning: the rule 'ends': whoever writes \"stop\" wants no more messages")
 
 
 def test_check_finds_mistakes_in_tables_and_connectors(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

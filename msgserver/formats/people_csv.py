@@ -218,10 +218,15 @@ def _address(field: str, words: str, region: str) -> str:
     if field == "mail" or (field != "chat" and "@" in words):
         if any(sign.isspace() for sign in words):
             raise ValueError(f"{words[:60]!r} is not a mail address")
+        if words.count("@") > 1 and '"' not in words:
+            raise ValueError(f"{words[:60]!r} is not a mail address: it has more than one @")
         return str(Address.of("mailto", words))
     if field == "chat":
         return str(Address.of("xmpp", words))
-    return f"sms:{_number(words, region)}"
+    number = _number(words, region)
+    if number.isdigit():
+        raise ValueError(f"{words[:60]!r} is too short for a phone number (a service's is written sms:{number})")
+    return f"sms:{number}"
 
 
 def _number(words: str, region: str) -> str:

@@ -11,14 +11,16 @@ import msgspec
 
 from msgserver.connector import Limits, PermanentFailure
 from msgserver.formats.marks import plain_beside
-from msgserver.formats.rendering import Words, as_mail, as_text, mail_subject
+from msgserver.formats.rendering import Words, as_mail, as_text, mail_subject, shortened
 from msgserver.formats.styles import inlined
+from msgserver.formats.text import one_line
 from msgserver.formats.wording import BadWording, Wording, fill
 from msgserver.message import Address, Attachment, Envelope, Mailing, Thread
 from msgserver.records import Claimed
 from msgserver.routing.conversation import Tokens
 
 LINKED = 30 * 86_400.0  # seconds that a link to a file holds
+_ABOUT = 60  # characters of a text that stand as the subject of its copy by mail
 _SHORT = 2_000  # characters; a connector that carries at most this many carries text messages
 
 
@@ -67,7 +69,10 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str, web:
     )
     if limits.html:
         rendered = as_mail(words)
-        subject = mail_subject(claimed.subject, claimed.ticket_id, reply=bool(references) and not claimed.copy)
+        about = claimed.subject
+        if claimed.copy and not about.strip():
+            about = shortened(one_line(claimed.body, 10 * _ABOUT), _ABOUT)
+        subject = mail_subject(about, claimed.ticket_id, reply=bool(references) and not claimed.copy)
     else:
         short = limits.text_length is not None and limits.text_length <= _SHORT
         rendered = as_text(words, limits.text_length if short else None)

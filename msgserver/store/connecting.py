@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from msgserver.store import bulk, migrations
-from msgserver.store.failures import in_words
+from msgserver.store.failures import StoreError, in_words
+
+T = TypeVar("T")
 
 LOCK_PATIENCE_MS = 20_000
 
@@ -85,3 +88,15 @@ def once(url: str, state_dir: Path | None = None, *, writing: bool = True) -> It
         raise worded from error
     finally:
         made.dispose()
+
+
+def peek(url: str, state_dir: Path, unit: Callable[[Connection], T]) -> T | None:
+    """What a unit reads; None where there is no database yet, it does not answer, or it is of another version."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        return None  # opening it would make one
+    try:
+        with once(url, state_dir, writing=False) as tx:
+            return unit(tx)
+    except (StoreError, DBAPIError):
+        return None

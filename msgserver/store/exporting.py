@@ -48,7 +48,8 @@ def _cells(one: Entity, contacts: list[Contact], groups: list[str]) -> list[str]
     by_column: dict[str, list[str]] = {}
     for contact in sorted(contacts, key=lambda contact: contact.id):
         scheme, _, value = contact.address.partition(":")
-        column = _CHANNELS.get(scheme, "addresses")
+        short = scheme == "sms" and not value.startswith("+")  # a service's number or name: no phone number
+        column = "addresses" if short else _CHANNELS.get(scheme, "addresses")
         by_column.setdefault(column, []).append(contact.address if column == "addresses" else value)
 
     def those(marked: str) -> str:

@@ -20,7 +20,7 @@ from msgserver.records import EntityKind, Viewer
 from msgserver.store import audit, bulk, membership, names, people
 from msgserver.store.edits import Refused
 from msgserver.store.schema import audit as audit_table
-from msgserver.store.schema import msg_log, pe_contact, pe_entity, pe_membership, suppression, ticket
+from msgserver.store.schema import msg_log, pe_contact, pe_entity, pe_membership, pe_merged, suppression, ticket
 from msgserver.store.upsert import insert_new
 
 SLICE = 250  # rows of one transaction: no other writer waits longer than for these
@@ -98,14 +98,15 @@ class Seen:
 def _rows(tx: Connection, column: Any, values: Any, *more: Any) -> list[Any]:
     entity = pe_entity.c
     wanted = select(entity.id, entity.kind, entity.name, entity.name_folded, column.label("by"), *more)
-    if column.table is pe_contact:
-        wanted = wanted.join(pe_contact, pe_contact.c.entity_id == entity.id)
+    if column.table is not pe_entity:
+        wanted = wanted.join(column.table, column.table.c.entity_id == entity.id)
     return list(tx.execute(wanted.where(column.in_(list(values))).order_by(entity.id)))
 
 
 def _match(tx: Connection, rows: Sequence[Row], seen: Seen) -> _Match:
     match = _Match()
-    by_uid = {one.by: _known(one) for one in _rows(tx, pe_entity.c.uid, {row.uid for row in rows})}
+    uids = {row.uid for row in rows}
+    by_uid = {one.by: _known(one) for column in (pe_merged.c.uid, pe_entity.c.uid) for one in _rows(tx, column, uids)}
     groups = {row.folded for row in rows if row.kind != "person"}
     by_name = {(one.kind, one.by): _known(one) for one in _rows(tx, pe_entity.c.name_folded, groups)} if groups else {}
     holders: dict[str, list[_Known]] = {}
@@ -114,19 +115,17 @@ def _match(tx: Connection, rows: Sequence[Row], seen: Seen) -> _Match:
     for row in rows:
         found = by_uid.get(row.uid) or (by_name.get((row.kind, row.folded)) if row.kind != "person" else None)
         wrong = list(seen.clash(row))
+        told = {address for address in row.addresses if seen.addresses[address][0] != row.line}
         for address in row.addresses:
             others = [one for one in holders.get(address, ()) if found is None or one.id != found.id]
             same = [one for one in others if one.folded == row.folded and one.kind == row.kind]
             if found is None and same:
                 found = same[0]
-            elif others and not same:
+            elif others and not same and address not in told:
                 wrong.append(Problem(row.line, "", f"{address} is {others[0].name}'s already: both have it"))
         if found is not None and found.kind != row.kind:
             wrong.append(Problem(row.line, "kind", f"{found.name} is a {found.kind} here, not a {row.kind}", True))
-        try:
-            people.check_place(row.timezone, row.language)
-        except Refused as refused:
-            wrong.append(Problem(row.line, "", str(refused).removeprefix("Nothing was saved: "), True))
+        row = _placed(row, wrong)
         match.problems += wrong
         if any(one.left_out for one in wrong):
             match.left_out += 1
@@ -135,6 +134,21 @@ def _match(tx: Connection, rows: Sequence[Row], seen: Seen) -> _Match:
         else:
             match.new.append(row)
     return match
+
+
+def _placed(row: Row, wrong: list[Problem]) -> Row:
+    """The row without a time zone or language that is none."""
+    for name, column, place in (
+        ("timezone", "time zone", (row.timezone, "")),
+        ("language", "language", ("", row.language)),
+    ):
+        try:
+            people.check_place(*place)
+        except Refused as refused:
+            words = str(refused).removeprefix("Nothing was saved: ").partition(". ")[0]
+            wrong.append(Problem(row.line, column, f"{words}: left out"))
+            row = msgspec.structs.replace(row, **{name: ""})
+    return row
 
 
 def _known(row: Any) -> _Known:

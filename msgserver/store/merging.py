@@ -1,8 +1,8 @@
 """One person kept twice: finding whom that may be true of, and making one of the two.
 
 Nothing is lost by a merge: addresses, memberships, subscriptions, messages, tickets, deliveries, rules and the login
-go over to the one that stays; what it has no value for it takes from the other. It cannot be undone, so the history
-tells all that the other was.
+go over to the one that stays; what it has no value for it takes from the other, and the other's uid and number find it
+from then on. It cannot be undone, so the history tells all that the other was.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    insert,
     literal,
     literal_column,
     or_,
@@ -37,7 +38,9 @@ from msgserver.store.schema import (
     name_word,
     pe_contact,
     pe_entity,
+    pe_left,
     pe_membership,
+    pe_merged,
     pe_subscription,
     ticket,
 )
@@ -142,13 +145,16 @@ def merge(tx: Connection, actor: Viewer, keep_id: int, gone_id: int, now: float)
     told = _told(tx, actor, gone)
     _contacts(tx, keep_id, gone_id)
     _memberships(tx, keep_id, gone_id)
-    _move(tx, pe_subscription, "pr_pe_id", ("resource", "record", "channel"), keep_id, gone_id)
+    _subscriptions(tx, keep_id, gone_id)
     for table in (msg_log, ticket, msg_delivery_status, auth_user):
         tx.execute(update(table).where(table.c.entity_id == gone_id).values(entity_id=keep_id))
     for rule in rules.rules(tx):
         if rule.entity_id == gone_id:
             rules.update_rule(tx, actor, msgspec.structs.replace(rule, entity_id=keep_id), now)
     _fill(tx, keep, gone)
+    earlier = update(pe_merged).where(pe_merged.c.entity_id == gone_id).values(entity_id=keep_id)
+    tx.execute(earlier)  # of whom this one was made before
+    tx.execute(insert(pe_merged).values(uid=gone.uid, was_id=gone_id, entity_id=keep_id, at=now))
     tx.execute(delete(pe_entity).where(pe_entity.c.id == gone_id))
     people.reindex(tx, [keep_id, gone_id])
     audit.note(tx, actor, "merge", f"entity/{keep_id}", told, now)
@@ -208,6 +214,20 @@ def _memberships(tx: Connection, keep_id: int, gone_id: int) -> None:
     tx.execute(delete(pe_membership).where(between))
     _move(tx, pe_membership, "member_id", ("group_id",), keep_id, gone_id)
     _move(tx, pe_membership, "group_id", ("member_id",), keep_id, gone_id)
+
+
+def _subscriptions(tx: Connection, keep_id: int, gone_id: int) -> None:
+    """Where both had the same, copies of the one that have not left are the other's; who left a group's stays out."""
+    ours, theirs = pe_subscription.alias("ours"), pe_subscription.alias("theirs")
+    same = and_(*(ours.c[name] == theirs.c[name] for name in ("resource", "record", "channel")))
+    both = select(ours.c.id, theirs.c.id).where(same, ours.c.pr_pe_id == keep_id, theirs.c.pr_pe_id == gone_id)
+    for kept, ended in tx.execute(both).all():
+        for state in ("held", "pending"):  # literal, each for its partial index
+            waiting = msg_delivery_status.c.state == literal_column(f"'{state}'")
+            theirs_too = update(msg_delivery_status).where(waiting, msg_delivery_status.c.subscription_id == ended)
+            tx.execute(theirs_too.values(subscription_id=kept))
+    _move(tx, pe_left, "entity_id", ("subscription_id",), keep_id, gone_id)
+    _move(tx, pe_subscription, "pr_pe_id", ("resource", "record", "channel"), keep_id, gone_id)
 
 
 def _move(tx: Connection, table: Table, owner: str, key: tuple[str, ...], keep_id: int, gone_id: int) -> None:

@@ -23,6 +23,7 @@ from msgserver.store.schema import (
     pe_contact,
     pe_entity,
     pe_membership,
+    pe_merged,
     pe_subscription,
     suppression,
     ticket,
@@ -129,8 +130,19 @@ def entity(tx: Connection, viewer: Viewer, entity_id: int) -> Entity | None:
 
 
 def entity_by_uid(tx: Connection, viewer: Viewer, uid: str) -> Entity | None:
-    """One of them by its outside name."""
+    """One of them by its outside name; of one that was merged away the one that stayed."""
     row = tx.execute(select(*ENTITY).where(pe_entity.c.uid == uid, visible.entities(viewer))).one_or_none()
+    return _stayed(tx, viewer, pe_merged.c.uid == uid) if row is None else entity_from(row)
+
+
+def merged_into(tx: Connection, viewer: Viewer, entity_id: int) -> Entity | None:
+    """With whom somebody was made one who had this number; None where nobody was whom the viewer may see."""
+    return _stayed(tx, viewer, pe_merged.c.was_id == entity_id)
+
+
+def _stayed(tx: Connection, viewer: Viewer, was: ColumnElement[bool]) -> Entity | None:
+    rows = select(*ENTITY).join(pe_merged, pe_merged.c.entity_id == pe_entity.c.id)
+    row = tx.execute(rows.where(was, visible.entities(viewer))).one_or_none()
     return None if row is None else entity_from(row)
 
 
@@ -154,7 +166,8 @@ def create_entity(
     name = clean(" ".join(name.split())[:200])
     if not name:
         raise Refused("Nothing was saved: give a name.")
-    if tx.scalar(select(pe_entity.c.id).where(pe_entity.c.uid == uid)) is not None:
+    known = select(pe_entity.c.id).where(pe_entity.c.uid == uid)
+    if tx.scalar(known.union_all(select(pe_merged.c.entity_id).where(pe_merged.c.uid == uid)).limit(1)) is not None:
         raise Refused("Nothing was saved: this has been saved before.")
     row = {"uid": uid, "kind": kind.value, "name": name, "name_folded": fold(name), "created_at": now}
     row |= {"language": language, "timezone": timezone, "comments": clean(comments)}

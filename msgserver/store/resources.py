@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
 from msgserver.formats import fields as typed
+from msgserver.formats.reserved import Choice, reserved
 from msgserver.formats.tokens import fold, tokens
 from msgserver.records import ResourceRecord, Viewer
 from msgserver.store import audit, counting, named, names, resource_types, visible
@@ -188,8 +189,17 @@ def _check_fields(
         raise Refused(f"Nothing was saved: {error}.") from None
 
 
+_ALONE = {
+    Choice.STOP: "whoever texts it asks for no more messages",
+    Choice.START: "whoever texts it asks for messages again",
+    Choice.HELP: "whoever texts it asks for help",
+}
+
+
 def _check_code(tx: Connection, resource: str, content: dict[str, Any], uid: str) -> None:
     if code := content.get("code"):
+        if (means := reserved(code)).choice:
+            raise Refused(f"Nothing was saved: {code} is no code: {_ALONE[means.choice]}.")
         row, near = resource_record.c, names.holding(names.place_of(resource), code)
         taken = select(row.name).where(row.id.in_(near), func.lower(row.code) == code.lower(), row.uid != uid)
         if (name := tx.scalar(taken.limit(1))) is not None:

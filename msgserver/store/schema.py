@@ -443,6 +443,15 @@ pe_membership = Table(
     Index("ix_pe_membership_member", "member_id"),
 )
 
+pe_merged = Table(  # what somebody was called who was made one with another: links and tables by it find that one
+    "pe_merged",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("was_id", Big, nullable=False, unique=True),
+    Column("entity_id", Big, ForeignKey("pe_entity.id", ondelete="CASCADE"), nullable=False, index=True),
+    _time("at"),
+)
+
 pe_contact = Table(
     "pe_contact",
     metadata,

@@ -176,19 +176,29 @@ def unsubscribe_from(tx: Connection, actor: Viewer, pr_pe_id: int, resource: str
     return ended
 
 
-def subscribers(tx: Connection, viewer: Viewer, resource: str, record: str = "") -> list[tuple[Subscription, str]]:
-    """Who has copies of what is routed to a record (those of its whole type included), with their names."""
+def subscribers(
+    tx: Connection, viewer: Viewer, resource: str, record: str = "", cursor_word: str = "", limit: int = 50
+) -> Page[tuple[Subscription, str]]:
+    """Who has copies of what is routed to a record (those of its whole type included), with their names, by name."""
     row = pe_subscription.c
     rows = (
-        select(*_COLUMNS, pe_entity.c.name)
+        select(*_COLUMNS, pe_entity.c.name, pe_entity.c.name_folded)
         .join(pe_entity, pe_entity.c.id == row.pr_pe_id)
         .where(row.resource == resource, row.record.in_(["", record]), _visible(viewer))
-        .order_by(pe_entity.c.name_folded, row.id)
     )
-    return [
+    after = position(cursor_word, str, int)
+    if after is not None:
+        name, last = after
+        folded = pe_entity.c.name_folded
+        rows = rows.where(folded >= name, or_(folded > name, row.id > last))
+    limit = size(limit)
+    found = list(tx.execute(rows.order_by(pe_entity.c.name_folded, row.id).limit(limit + 1)))
+    items = [
         (Subscription(**{name: getattr(one, name) for name in Subscription.__struct_fields__}), one.name)
-        for one in tx.execute(rows)
+        for one in found[:limit]
     ]
+    following = cursor(found[limit - 1].name_folded, found[limit - 1].id) if len(found) > limit else ""
+    return Page(tuple(items), following)
 
 
 def topic(tx: Connection, subscription_id: int) -> str | None:

@@ -72,6 +72,8 @@ def test_letters_and_delimiters(encoding: str, delimiter: str) -> None:
         ("Ana,9.37E+10,", 2, "phone", "lost digits", False),
         ("Ana,n/a,", 2, "phone", "not a phone number", False),
         ("Ana,+9370,", 2, "phone", "too short", False),
+        ("Ana,12,", 2, "phone", "'12' is too short for a phone number (a service's is written sms:12)", False),
+        ("Ana,sms 12,", 2, "phone", "not a phone number", False),
         ("Ana,,night", 2, "quiet hours", "no time of day", False),
         ("Ana,,,more", 2, "", "more cells", True),
         ('Ana,"+93701234567', 2, "", "lone quotation mark", True),
@@ -82,6 +84,17 @@ def test_each_problem_with_its_line(row: str, line: int, column: str, words: str
     assert (problem.line, problem.column, problem.left_out) == (line, column, left_out)
     assert words in problem.words
     assert (rows == [None]) is left_out
+
+
+def test_numbers_of_services_are_written_as_such() -> None:
+    assert one("name,addresses\nHotline,sms:1212\n", "AF").addresses == ("sms:1212",)
+
+
+def test_a_mail_address_has_one_at_sign() -> None:
+    rows, [problem] = read("name,mail\nAna,bad@@example.org\n")
+    assert (problem.column, rows[0] and rows[0].addresses) == ("mail", ())
+    assert "'bad@@example.org' is not a mail address" in problem.words
+    assert one('name,mail\nAna,"""a@b""@example.org"\n').addresses == ('mailto:"a@b"@example.org',)
 
 
 def test_lines_are_those_of_the_file() -> None:

@@ -56,6 +56,9 @@ def test_a_copy_says_whose_words_they_are_and_answers_nobody():
     assert "From +1555 by modem1" in mail.text
     assert "you subscribed to Floods" in mail.text
     assert mail.automatic
+    shown = envelope_of(claimed(copy=True, subject="", body="Flood at the bridge,\n30 people " * 9), MAIL, SIGNER, "x")
+    assert shown.subject == "[#42] Flood at the bridge, 30 people Flood at the bridge, 30…"
+    assert envelope_of(claimed(subject="", references=()), MAIL, SIGNER, "x").subject == "[#42]"
     text = envelope_of(copy, SMS, SIGNER, "Relief desk")
     assert text.text.startswith("#42 +1555: ")
     assert len(text.text) <= 160

@@ -121,15 +121,16 @@ def test_every_problem_is_named_with_its_line(tx):
         told = {one.line: (one.words, one.left_out) for one in report.problems}
         assert told[3] == ("is Ana of line 2 once more (sms:+93701234567): left out", True)
         assert told[4] == ("sms:+93701234567 is also that of Ana (line 2): both have it", False)
-        assert "no language" in told[5][0]
-        assert "no time zone" in told[6][0]
+        assert told[5] == ("'not a language' is no language: left out", False)
+        assert told[6] == ("there is no time zone 'Mars/Base': left out", False)
+        assert len(report.problems) == len(told), "each once"
         assert told[7] == ("sms:+93709999999 is Somebody else's already: both have it", False)
         assert told[9] == ("is the uid of line 8 once more: left out", True)
         assert told[11] == ("Gus is a person here, not a group", True)
-        assert (report.rows, report.new, report.known, report.left_out) == (10, 5, 0, 5), dry
+        assert (report.rows, report.new, report.known, report.left_out) == (10, 7, 0, 3), dry
     assert "contain itself" in told[10][0]
     names = {one.name for one in people.entities(tx, HUB).items}
-    assert names == {"Gus", "Somebody else", "Ana", "Bo", "Known", "Eve", "Loop"}
+    assert names == {"Gus", "Somebody else", "Ana", "Bo", "Cem", "Dee", "Known", "Eve", "Loop"}
 
 
 def test_once_more_after_a_group_was_renamed(tx):
@@ -168,6 +169,13 @@ def test_what_is_written_out_can_be_read_back(database, tmp_path):
         assert report.problems == []
         assert report.new == 9
         assert sorted(export(tx).splitlines()) == sorted(before.splitlines())
+
+
+def test_the_number_of_a_service_is_written_out_as_such(tx):
+    bring(tx, "name,addresses\nHotline,sms:1212\n")
+    assert b'"sms:1212"' in export(tx)
+    again = bring(tx, export(tx), region="")
+    assert (again.known, again.problems) == (1, [])
 
 
 def test_an_export_shows_what_one_may_see(tx):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from msgserver.formats.people_csv import Sheet
 from msgserver.message import Address
 from msgserver.records import HUB, EntityKind, Grant, Role, Rule, Viewer
 from msgserver.store import (
     audit,
+    importing,
     membership,
     merging,
     messages,
@@ -88,6 +90,7 @@ def test_of_two_becomes_one_and_nothing_is_lost(tx):
     assert (merged.name, merged.language, merged.timezone, merged.comments) == ("Ana", "fa", "Asia/Kabul", "nights")
     assert (merged.quiet_from, merged.quiet_until) == (1320, 360)
     assert people.entity(tx, ANA, gone.id) is None
+    assert people.entity_by_uid(tx, ANA, "2") == people.merged_into(tx, ANA, gone.id) == merged
     held = {one.address: (one.verified_at, one.preferred) for one in people.contacts(tx, ANA, keep.id)}
     assert held == {"mailto:ana@example.org": (None, True), "sms:+15551234": (NOW, False)}
     groups = [(one.entity.name, one.role) for one in membership.groups_of(tx, ANA, keep.id)]
@@ -106,6 +109,44 @@ def test_of_two_becomes_one_and_nothing_is_lost(tx):
     assert told.detail["addresses"] == ["mailto:ana@example.org", "sms:+15551234"]
     assert told.detail["merged"]["name"] == "Ana N."
     assert merging.merge(tx, ANA, keep.id, gone.id, NOW) is None
+
+
+def test_the_uids_of_those_merged_away_find_the_one_that_stayed(tx):
+    first, second, third = (make(tx, name, f"Ana {name}") for name in ("a", "b", "c"))
+    merging.merge(tx, ANA, second.id, first.id, NOW)
+    merging.merge(tx, ANA, third.id, second.id, NOW)
+    assert [people.entity_by_uid(tx, ANA, uid).id for uid in ("a", "b", "c")] == [third.id] * 3
+    assert people.merged_into(tx, ANA, first.id) == people.merged_into(tx, ANA, second.id)
+    assert people.merged_into(tx, ANA, third.id) is None
+    stranger = Viewer(9, "scoped", (Grant(Role.RESPONDER, "site", "north"),))
+    assert people.entity_by_uid(tx, stranger, "a") is people.merged_into(tx, stranger, first.id) is None
+    with pytest.raises(Refused, match="before"):
+        make(tx, "a", "Somebody else")
+    [row] = Sheet(b"uid,name,mail\na,Ana b,ana@example.org\n").rows(False, [])
+    assert importing.write(tx, ANA, [row], importing.Seen(), "old.csv", NOW).known == 1
+    assert [one.address for one in people.contacts(tx, ANA, third.id)] == ["mailto:ana@example.org"]
+    assert people.remove_entity(tx, ANA, third.id, NOW)
+    assert people.entity_by_uid(tx, ANA, "a") is None
+
+
+def test_what_was_planned_for_either_is_kept_and_who_left_stays_out(tx):
+    keep, gone = make(tx, "1", "Ana", "mailto:a@example.org"), make(tx, "2", "Ana N.", "mailto:n@example.org")
+    crew = make(tx, "3", "Crew", kind=EntityKind.GROUP)
+    ours, theirs, group = (
+        subscriptions.subscribe(tx, HUB, one.id, "tag", "flood", NOW, digest="daily") for one in (keep, gone, crew)
+    )
+    subscriptions.leave(tx, group.id, gone.id, NOW)
+    written = message(tx, conversation(tx, address="mailto:x@example.org"))
+    for number, state in ((1, "held"), (2, "pending"), (3, "sent")):
+        tx.exec_driver_sql(
+            "insert into msg_delivery_status (id, message_id, address, entity_id, subscription_id, state, waits_for,"
+            f" created_at, changed_at) values ({number}, {written}, 'mailto:{number}@example.org', {gone.id},"
+            f" {theirs.id}, '{state}', 'daily', 1, 1)"
+        )
+    merging.merge(tx, HUB, keep.id, gone.id, NOW)
+    of = tx.exec_driver_sql("select subscription_id from msg_delivery_status order by id").scalars().all()
+    assert of == [ours.id, ours.id, theirs.id]
+    assert tx.exec_driver_sql("select subscription_id, entity_id from pe_left").all() == [(group.id, keep.id)]
 
 
 def test_what_cannot_be_one(tx):

@@ -229,8 +229,12 @@ def test_subscriptions(tx):
     assert subscriptions.subscriptions(tx, ANA).items == (again, whole)
     assert subscriptions.subscriptions(tx, ANA, ana).items == (again,)
     assert subscriptions.subscriptions(tx, ANA, resource="incident", record="").items == (whole,)
-    assert subscriptions.subscribers(tx, ANA, "incident", "r-1") == [(again, "ana"), (whole, "crew")]
-    assert subscriptions.subscribers(tx, ANA, "incident", "r-2") == [(whole, "crew")]
+    assert subscriptions.subscribers(tx, ANA, "incident", "r-1").items == ((again, "ana"), (whole, "crew"))
+    assert subscriptions.subscribers(tx, ANA, "incident", "r-2").items == ((whole, "crew"),)
+    first = subscriptions.subscribers(tx, ANA, "incident", "r-1", "", 1)
+    second = subscriptions.subscribers(tx, ANA, "incident", "r-1", first.next, 1)
+    assert (*first.items, *second.items) == ((again, "ana"), (whole, "crew"))
+    assert second.next == ""
     assert subscriptions.subscription(tx, ANA, made.id) == again
     assert subscriptions.unsubscribe(tx, ANA, made.id, NOW)
     assert not subscriptions.unsubscribe(tx, ANA, made.id, NOW)

@@ -88,6 +88,15 @@ def test_a_record_never_belongs_to_itself(tx):
     assert [one.uid for one in resources.records(tx, HUB, parent_id=top.id).items] == ["l-2"]
 
 
+@pytest.mark.parametrize("code", ["STOP", "stop", "Start", "HELP", "стоп", "aide"])
+def test_a_word_that_is_always_obeyed_is_no_code(tx, code):
+    with pytest.raises(Refused, match=f"{code} is no code: whoever texts it asks for"):
+        made(tx, "i-1", "Flood", "incident", code=code)
+    with pytest.raises(Refused):
+        resources.update_record(tx, HUB, made(tx, "i-1", "Flood", "incident").uid, {"code": f"{code}!"}, NOW)
+    assert made(tx, "i-2", "Flood", "incident", code=f"X{code}").code == f"X{code}"
+
+
 def test_found_by_name_alias_and_code_in_this_order(tx):
     made(tx, "1", "Mill", "location", code="OLD", aliases=("Old mill",))
     made(tx, "2", "Old bridge", "location")

@@ -100,13 +100,18 @@ def test_quiet_hours_language_and_zone(api: Program) -> None:
 
 def test_two_that_are_one(api: Program) -> None:
     ana, again = person(api, "Ana Noori", "+15551234567"), person(api, "A. Noori", "+15551234567", "ana@example.org")
+    uid = api("GET", f"/entities/{again}").json["uid"]
     [pair] = api("GET", "/entities/likely-duplicates").json["items"]
     assert (pair["first"]["id"], pair["second"]["id"], pair["why"]) == (ana, again, "the same address")
     merged = api("POST", f"/entities/{ana}/merge", {"duplicate": again})
     assert (merged.status, merged.json["id"]) == (200, ana)
     addresses = {one["address"] for one in api("GET", f"/entities/{ana}/contacts").json["items"]}
     assert addresses == {"sms:+15551234567", "mailto:ana@example.org"}
-    assert api("GET", f"/entities/{again}").status == 404
+    for path in (f"/entities?uid={uid}", f"/entities?uid={merged.json['uid']}"):
+        assert [one["id"] for one in api("GET", path).json["items"]] == [ana]
+    assert api("GET", "/entities?uid=nobody").json["items"] == []
+    assert api("GET", f"/entities/{again}").json["id"] == ana
+    assert api("PATCH", f"/entities/{again}", {"name": "Bo"}).status == 404
     assert api("POST", f"/entities/{ana}/merge", {"duplicate": again}).status == 404
     assert api("POST", f"/entities/{ana}/merge", {"duplicate": ana}).status == 422
 

@@ -28,3 +28,16 @@ def test_the_inbox_shows_what_waits_and_the_page_answers(web: Web) -> None:
     after = ana.get(f"/tickets/{ticket_id}?said=sent").text
     assert "We send more today." in after
     assert "waiting to leave" in after
+
+
+def test_the_empty_pane_says_how_the_desk_stands(web: Web) -> None:
+    ana = web.signed_in("ana")
+    assert "All clear: nobody is waiting for an answer." in ana.get("/").text
+    tickets = [web.store.now(conversation, address=f"mailto:{n}@a.example", last_at=NOW) for n in range(3)]
+    for number in tickets:
+        web.store.now(message, number, sender="mailto:a@a.example", connector="mail", body="Water")
+    words = "3 conversations wait for an answer, and nobody has taken any of them yet. Choose one on the list."
+    assert words in ana.get("/").text
+    assert f'data-summary="{words}"' in ana.get("/?part=rows").text
+    ana.submit(f"/tickets/{tickets[0]}", f"/tickets/{tickets[0]}/take")
+    assert "3 conversations wait for an answer; 2 of them nobody has taken yet." in ana.get("/").text

@@ -9,7 +9,7 @@ import pytest
 
 from msgserver.message import Address
 from msgserver.records import HUB, EntityKind, Grant, Role
-from msgserver.store import audit, blobs, membership, people, subscriptions
+from msgserver.store import audit, blobs, membership, people, resources, subscriptions
 from tests.web.conftest import NOW, Answered, Browser, Web
 
 
@@ -53,6 +53,18 @@ def test_a_person_from_the_first_address_to_the_last_comment(web: Web, ana: Brow
     for wrong in ({"quiet_from": "25:99"}, {"timezone": "Mars/Base"}, {"name": " "}, {"quiet_until": ""}):
         refused = ana.submit(page, page, **{**change, **wrong})
         assert (refused.status, 'role="alert"' in refused.text) == (422, True), wrong
+
+
+def test_subscriptions_are_shown_by_what_they_are_to(web: Web, ana: Browser) -> None:
+    crew = make(web, "Crew", kind=EntityKind.GROUP)
+    web.store.now(resources.create_record, HUB, "i-1", "incident", {"name": "Old Bridge"}, NOW)
+    for record, digest in (("", "daily"), ("i-1", "")):
+        web.store.now(subscriptions.subscribe, HUB, crew, "incident", record, NOW, "sms", digest)
+    words = re.sub(r"<[^>]*>|\s+", " ", ana.get(f"/groups/{crew}").text)
+    words = " ".join(words.split())
+    assert "Incident all of this type SMS, gathered every morning" in words
+    assert "Old Bridge SMS" in words
+    assert "i-1" not in words
 
 
 def test_each_flag_of_an_address(web: Web, ana: Browser) -> None:
@@ -150,7 +162,7 @@ def test_two_that_are_one(web: Web, ana: Browser) -> None:
     assert "m@example.org" in page
     assert "merged with M. Omar" in page
     assert ">flood<" in page
-    assert ana.get(f"/people/{second}").status == 404
+    assert ana.get(f"/people/{second}").header("location") == f"/people/{first}"
     assert ana.get(f"/people/{first}/merge?with={second}").status == 404
     assert post(ana, f"/people/{first}/merge", ("duplicate", first)).status == 422
     assert "No two share" in ana.get("/people/likely-duplicates").text

@@ -8,7 +8,7 @@ import pytest
 
 from msgserver.message import Address
 from msgserver.records import HUB, EntityKind, Grant, ResourceRecord, ResourceType, Role
-from msgserver.store import messages, people, resource_types, resources, users
+from msgserver.store import messages, people, resource_types, resources, subscriptions, users
 from tests.store.desk import conversation, message
 from tests.web.conftest import NOW, Browser, Web
 
@@ -167,3 +167,19 @@ def test_a_scope_shows_its_own_records_alone(web: Web) -> None:
     assert browser.post("/resources/incident/i-2", csrf=csrf, name="x").status == 403
     assert browser.post("/resources/incident/i-2/remove", csrf=csrf).status == 404
     assert browser.post("/resources/incident", csrf=csrf, name="x").status == 403
+
+
+def test_many_who_hear_of_it_are_shown_page_by_page(web: Web, ana: Browser) -> None:
+    record(web, "i-1", "Bridge")
+    for n in range(120):
+        one = web.store.now(people.create_entity, HUB, f"p-{n}", EntityKind.PERSON, f"Helper {n:03d}", NOW)
+        web.store.now(subscriptions.subscribe, HUB, one.id, "incident", "i-1" if n % 2 else "", NOW)
+    for place, expected in (("/resources/incident/i-1", 120), ("/resources/incident", 60), ("/subscriptions", 120)):
+        page, found = ana.get(place).text, []
+        for _ in range(4):
+            found += re.findall(r"(Helper [0-9]{3})<", page)
+            following = re.search(r'href="([^"]*(?:hearing|after)=[^"]*)"', page)
+            if following is None:
+                break
+            page = ana.get(following[1].replace("&amp;", "&").partition("#")[0]).text
+        assert len(found) == len(set(found)) == expected, place

@@ -29,6 +29,10 @@ QUERY: dict[str, dict[str, Any]] = {
     "address": {"schema": WORDS},
     "entity": {"schema": NUMBER},
     "resource": {"schema": {"type": "string", "maxLength": 60}},
+    "uid": {
+        "description": "Exactly this uid, also one that was merged away",
+        "schema": {"type": "string", "maxLength": 100},
+    },
     "code": {"description": "Exactly this code", "schema": {"type": "string", "maxLength": 40}},
     "parent": {"description": "The id of what they belong to", "schema": NUMBER},
     "show": {"schema": {"type": "string", "enum": ["all", "unread", "read", "verified"]}},

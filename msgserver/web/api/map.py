@@ -83,7 +83,7 @@ _ROWS = (
     _get("/deliveries/{delivery}", desk.delivery, Act.SEE, gives.DeliveryShape),
     _post("/deliveries/{delivery}/retry", desk.retry, Act.SEE, None, gives.DeliveryShape, 200),
     _post("/deliveries/{delivery}/cancel", desk.cancel, Act.SEE, None, gives.DeliveryShape, 200),
-    _list("/entities", people.listing, Act.SEE, gives.EntityShape, ("q", "kind", *PAGED)),
+    _list("/entities", people.listing, Act.SEE, gives.EntityShape, ("q", "kind", "uid", *PAGED)),
     _post("/entities", people.add, Act.PEOPLE, takes.NewEntity, gives.EntityShape),
     _get("/entities/{entity}", people.show, Act.SEE, gives.EntityShape),
     _change("PATCH", "/entities/{entity}", people.patch, Act.PEOPLE, takes.EntityChange, gives.EntityShape),

@@ -26,8 +26,18 @@ async def _one(ask: Ask) -> Entity:
     return found
 
 
+def _known(tx: Tx, viewer: Viewer, number: int) -> Entity | None:
+    return people.entity(tx, viewer, number) or people.merged_into(tx, viewer, number)
+
+
 async def listing(ask: Ask) -> Answer:
-    """People, groups and organisations by name; ``q`` finds words of a name or a part of an address."""
+    """People, groups and organisations by name; ``q`` finds words of a name or a part of an address.
+
+    ``uid`` finds the one that has it, or had it before it was made one with another.
+    """
+    if uid := ask.query("uid")[:100]:
+        found = await ask.store.read(people.entity_by_uid, ask.viewer, uid)
+        return give_all([found] if found is not None else [], entity_shape)
     word = ask.query("kind")
     if word and word not in set(EntityKind):
         raise Refusal(422, "There is no such kind.", "It is person, group or organisation.")
@@ -37,8 +47,11 @@ async def listing(ask: Ask) -> Answer:
 
 
 async def show(ask: Ask) -> Answer:
-    """One of them."""
-    return give(entity_shape(await _one(ask)))
+    """One of them; of one that was made one with another, the one that stayed."""
+    found = await ask.store.read(_known, ask.viewer, ask.part["entity"])
+    if found is None:
+        raise not_found("entity")
+    return give(entity_shape(found))
 
 
 def make(tx: Tx, actor: Viewer, uid: str, new: NewEntity, to: tuple[Address, ...], now: float) -> Entity:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,7 +11,7 @@ import msgspec
 from msgserver.formats.hours import hour_words, read_hour
 from msgserver.records import Contact, Entity, EntityKind, Subscription, Viewer
 from msgserver.routing.may import Act, may
-from msgserver.store import audit, membership, merging, people, subscriptions
+from msgserver.store import audit, consent, membership, merging, people, subscriptions
 from msgserver.store.audit import Entry
 from msgserver.store.edits import Refused
 from msgserver.store.membership import Group, Member, Unreachable
@@ -20,6 +22,7 @@ from msgserver.web.language import _
 from msgserver.web.pages.around import Around, around, desk_page
 from msgserver.web.words import channel, sentence
 
+SUBSCRIPTIONS = 50  # that the page of one shows
 FOUND = 20  # people that a search for a new member shows
 
 
@@ -30,10 +33,12 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     contacts: list[Contact]
     groups: list[Member]
     choice: tuple[Entity, ...]  # groups that it may be put into
-    subscriptions: tuple[Subscription, ...]
+    subscriptions: tuple[tuple[Subscription, str], ...]  # each with what it is to
+    more_subscriptions: bool
     alike: list[Likely]
     lost: list[Unreachable]
     history: tuple[Entry, ...]
+    called: dict[tuple[str, str], str]  # what the history is about, by resource and record
     size: Group | None = None
     members: Page[Member] = Page()
     member_sizes: dict[int, Group] = {}
@@ -55,16 +60,20 @@ def look(tx: Tx, viewer: Viewer, entity_id: int, find: str, lost: bool, after: s
         for kind in (EntityKind.GROUP, EntityKind.ORGANISATION)
         for one in people.entities(tx, viewer, "", kind, limit=200).items
     )
+    subscribed = subscriptions.subscriptions(tx, viewer, entity_id, limit=SUBSCRIPTIONS)
     may_look = may(viewer, Act.PEOPLE) or may(viewer, Act.AUDIT)
+    history = audit.entries(tx, thing=f"entity/{entity_id}", limit=50).items if may_look else ()
     known = Known(
         entity=entity,
         contacts=people.contacts(tx, viewer, entity_id),
         groups=mine,
         choice=tuple(one for one in listed if one.id not in taken),
-        subscriptions=subscriptions.subscriptions(tx, viewer, entity_id, limit=100).items,
+        subscriptions=tuple((one, consent.named(tx, one.resource, one.record)) for one in subscribed.items),
+        more_subscriptions=bool(subscribed.next),
         alike=merging.alike(tx, viewer, entity_id),
         lost=membership.unreachable(tx, viewer, [entity_id], 1) if entity.kind == EntityKind.PERSON else [],
-        history=audit.entries(tx, thing=f"entity/{entity_id}", limit=50).items if may_look else (),
+        history=history,
+        called={about: consent.named(tx, *about) for about in {_about(entry) for entry in history} if about[0]},
     )
     if entity.kind != EntityKind.PERSON:
         known = _with_members(tx, viewer, known, find, lost, after)
@@ -104,14 +113,16 @@ async def show_entity(ask: Ask, entity_id: int, *, wrong: str = "", warning: str
     return desk_page(
         ask, "group.html" if group else "person.html", here, "groups" if group else "people",
         status=422 if wrong else 200, wrong=wrong, warning=warning, known=known, kept=ask.form, find=find, lost=lost,
-        hour=hour_words, told=told,
+        hour=hour_words, told=partial(told, known.called),
     )  # fmt: skip
 
 
 async def person(ask: Ask) -> Answer:
-    """One person; a group's page is elsewhere."""
+    """One person; a group's page is elsewhere, as is that of one who was made one with another."""
     entity_id = ask.part["entity"]
     found = await ask.store.read(people.entity, ask.viewer, entity_id)
+    if found is None and (stayed := await ask.store.read(people.merged_into, ask.viewer, entity_id)) is not None:
+        return see_other(f"/people/{stayed.id}")
     if found is not None and found.kind != EntityKind.PERSON:
         said = ask.query("said")
         return see_other(f"/groups/{entity_id}" + (f"?said={said}" if said.isalpha() else ""))
@@ -243,21 +254,27 @@ _ACTS = {
     "join": _("put into"),
     "leave": _("taken out of"),
     "subscribe": _("subscribed to"),
+    "change subscription": _("subscription changed"),
+    "agree": _("said YES to copies, from"),
     "unsubscribe": _("subscription ended"),
     "merge": _("merged with"),
 }
 
 
-def told(entry: Entry) -> str:
-    """A line of the history in words."""
+def _about(entry: Entry) -> tuple[str, str]:
+    resource, record = entry.detail.get("resource"), entry.detail.get("record")
+    return (resource, str(record or "")) if isinstance(resource, str) else ("", "")
+
+
+def told(called: Mapping[tuple[str, str], str], entry: Entry) -> str:
+    """A line of the history in words; ``called``: what people call that which it is about."""
     detail = entry.detail
     said = [_ACTS.get(entry.act, entry.act)]
     if isinstance(merged := detail.get("merged"), dict):
         said.append(str(merged.get("name", "")))
         said += map(str, detail.get("addresses", ()))
-    said += [str(detail[key]) for key in ("address", "name", "record") if isinstance(detail.get(key), str)]
-    if not detail.get("record") and isinstance(detail.get("resource"), str):
-        said.append(detail["resource"])
+    said += [str(detail[key]) for key in ("address", "name", "to") if isinstance(detail.get(key), str)]
+    said.append(called.get(_about(entry), ""))
     for name, (before, after) in dict(detail.get("changes", {})).items():
         said.append(f"{name}: {before or '–'} → {after or '–'}")
     if isinstance(role := detail.get("role"), list):

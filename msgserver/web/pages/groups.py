@@ -59,6 +59,8 @@ async def group(ask: Ask) -> Answer:
     """One group; ``?warn=`` names members that were just added, of whom the page says whether anything reaches them."""
     group_id = ask.part["group"]
     found = await ask.store.read(people.entity, ask.viewer, group_id)
+    if found is None and (stayed := await ask.store.read(people.merged_into, ask.viewer, group_id)) is not None:
+        return see_other(f"/groups/{stayed.id}")
     if found is None:
         raise not_found("group")
     if found.kind == EntityKind.PERSON:

@@ -45,6 +45,7 @@ async def inbox(ask: Ask) -> Answer:
             counts=here.counts,
             waiting=here.counts.get("unread", 0),
             open_id=ask.query.number("open"),
+            summary=summary(here.counts),
             **shown,
         )
     return desk_page(ask, "inbox.html", here, view, title=TITLES[view], summary=summary(here.counts), **shown)
@@ -55,7 +56,9 @@ def summary(counts: dict[str, int]) -> str:
     todo, nobody = counts.get("todo", 0), counts.get("unassigned", 0)
     if not todo:
         return _("All clear: nobody is waiting for an answer.")
-    words = plural(_("%(n)d conversation is to do"), _("%(n)d conversations are to do"), todo)
-    if nobody:
-        words += plural(_("; nobody has %(n)d of them yet"), _("; nobody has %(n)d of them yet"), nobody)
+    words = plural(_("%(n)d conversation waits for an answer"), _("%(n)d conversations wait for an answer"), todo)
+    if nobody == todo:
+        words += plural(_(", and nobody has taken it yet"), _(", and nobody has taken any of them yet"), todo)
+    elif nobody:
+        words += plural(_("; %(n)d of them nobody has taken yet"), _("; %(n)d of them nobody has taken yet"), nobody)
     return words + _(". Choose one on the list.")

@@ -44,7 +44,7 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
     page: Page[Message]
     counts: tuple[int, int]
     tickets: dict[int, tagged.OnTicket]
-    subscribers: list[tuple[Subscription, str]]
+    subscribers: Page[tuple[Subscription, str]]
     own: Entity | None
 
     @property
@@ -53,7 +53,9 @@ class Shelf(msgspec.Struct, frozen=True, kw_only=True):
         return self.record.name if self.record is not None else self.uid
 
 
-def look(tx: Tx, viewer: Viewer, resource: str, uid: str, shown: Shown, after: str) -> tuple[Around, Shelf] | None:
+def look(
+    tx: Tx, viewer: Viewer, resource: str, uid: str, shown: Shown, after: str, hearing: str
+) -> tuple[Around, Shelf] | None:
     """A record of ours, or one that messages are tagged with; None where it is neither, or not for the viewer."""
     found = resources.record(tx, viewer, uid)
     if resource == ENTITY or (found is not None and found.resource != resource):
@@ -76,7 +78,7 @@ def look(tx: Tx, viewer: Viewer, resource: str, uid: str, shown: Shown, after: s
         page=page,
         counts=resources.message_counts(tx, viewer, resource, [uid]).get(uid, (0, 0)),
         tickets=tagged.on_tickets(tx, viewer, [one.ticket_id for one in page.items if one.ticket_id]),
-        subscribers=subscriptions.subscribers(tx, viewer, resource, uid),
+        subscribers=subscriptions.subscribers(tx, viewer, resource, uid, hearing),
         own=own(tx, viewer),
     )
     return around(tx, viewer), shelf
@@ -86,7 +88,8 @@ async def record(ask: Ask) -> Answer:
     """The record, and below it its messages."""
     word = ask.query("show")
     shown = Shown(word) if word in set(Shown) else Shown.ALL
-    seen = await ask.store.read(look, ask.viewer, ask.part["type"], ask.part["uid"], shown, ask.query("after"))
+    after, hearing = ask.query("after"), ask.query("hearing")
+    seen = await ask.store.read(look, ask.viewer, ask.part["type"], ask.part["uid"], shown, after, hearing)
     if seen is None:
         raise not_found("record")
     here, shelf = seen

@@ -22,7 +22,7 @@ class Listed(msgspec.Struct, frozen=True):
     counts: dict[str, tuple[int, int]]
     last: dict[str, float]
     own: Entity | None
-    subscribers: list[tuple[Subscription, str]]
+    subscribers: Page[tuple[Subscription, str]]
 
 
 def look(tx: Tx, viewer: Viewer) -> tuple[Around, list[ResourceType], dict[str, int]]:
@@ -41,7 +41,9 @@ def own(tx: Tx, viewer: Viewer) -> Entity | None:
     return people.entity(tx, viewer, viewer.entity_id) if viewer.entity_id is not None else None
 
 
-def look_at_type(tx: Tx, viewer: Viewer, name: str, query: str, after: str) -> tuple[Around, Listed] | None:
+def look_at_type(
+    tx: Tx, viewer: Viewer, name: str, query: str, after: str, hearing: str
+) -> tuple[Around, Listed] | None:
     """One page of a type's records."""
     found = resource_types.type_of(tx, viewer, name)
     if found is None or name == ENTITY:
@@ -50,14 +52,15 @@ def look_at_type(tx: Tx, viewer: Viewer, name: str, query: str, after: str) -> t
     uids = [one.uid for one in page.items]
     counts, last = resources.message_counts(tx, viewer, name, uids), resources.last_activity(tx, viewer, name, uids)
     return around(tx, viewer), Listed(
-        found, page, counts, last, own(tx, viewer), subscriptions.subscribers(tx, viewer, name, "")
+        found, page, counts, last, own(tx, viewer), subscriptions.subscribers(tx, viewer, name, "", hearing)
     )
 
 
 async def listing(ask: Ask) -> Answer:
     """The records of a type by name, or those that a search finds."""
     query = ask.query("q")[:200].strip()
-    seen = await ask.store.read(look_at_type, ask.viewer, ask.part["type"], query, ask.query("after"))
+    after, hearing = ask.query("after"), ask.query("hearing")
+    seen = await ask.store.read(look_at_type, ask.viewer, ask.part["type"], query, after, hearing)
     if seen is None:
         raise not_found("resource type")
     here, listed = seen

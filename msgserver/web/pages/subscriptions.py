@@ -39,14 +39,16 @@ class Seen(msgspec.Struct, frozen=True):
     here: Around
     items: tuple[Listed, ...]
     own: Entity | None
+    next: str
     tags: tuple[str, ...]
     targets: tuple[tuple[str, str], ...]
 
 
-def look(tx: Tx, viewer: Viewer, who: int | None) -> Seen:
+def look(tx: Tx, viewer: Viewer, who: int | None, after: str) -> Seen:
     """The subscriptions one may see, those who may be subscribed, and what there is to subscribe to."""
     names: dict[int, str] = {}
-    found = kept_subscriptions.subscriptions(tx, viewer, who, limit=500).items
+    page = kept_subscriptions.subscriptions(tx, viewer, who, cursor_word=after, limit=100)
+    found = page.items
     for one in found:
         if one.pr_pe_id not in names and (entity := people.entity(tx, viewer, one.pr_pe_id)) is not None:
             names[one.pr_pe_id] = entity.name
@@ -60,7 +62,7 @@ def look(tx: Tx, viewer: Viewer, who: int | None) -> Seen:
         (f"type/{kind.name}", _("Everything about: %s") % kind.label) for kind in resource_types.types(tx, viewer)
     ]
     targets += [(f"search/{view.id}", _("The search: %s") % view.name) for view in saved.shared(tx)]
-    return Seen(around(tx, viewer), items, own(tx, viewer), tuple(tags), tuple(targets))
+    return Seen(around(tx, viewer), items, own(tx, viewer), page.next, tuple(tags), tuple(targets))
 
 
 async def subscriptions(ask: Ask) -> Answer:
@@ -70,12 +72,12 @@ async def subscriptions(ask: Ask) -> Answer:
 
 async def _show(ask: Ask, wrong: str = "", status: int = 200, told: str = "") -> Answer:
     who = ask.query.number("who")
-    seen = await ask.store.read(look, ask.viewer, who)
+    seen = await ask.store.read(look, ask.viewer, who, ask.query("after"))
     schemes = sorted({scheme for row in seen.here.channels for scheme in row.schemes})
     return desk_page(
         ask, "subscriptions.html", seen.here, "subscriptions", status=status, items=seen.items,
         own=seen.own, tags=seen.tags, targets=seen.targets, schemes=schemes, wrong=wrong, kept=ask.form,
-        told=told, who=who,
+        told=told, who=who, following=seen.next,
     )  # fmt: skip
 
 

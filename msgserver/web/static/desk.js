@@ -61,7 +61,8 @@
     if (untouched()) put(rows);
     showBar();
     $$("[data-view]:not(.list)").forEach((link) => { $(".n", link).textContent = counts[link.dataset.view] || ""; });
-    const unread = +part.dataset.waiting;
+    const unread = +part.dataset.waiting, summary = $("[data-summary]");
+    if (summary) summary.textContent = part.dataset.summary;
     document.title = (unread ? `(${unread}) ` : "") + title.replace(/^\(\d+\) /, "");
   };
 
