@@ -8,7 +8,7 @@ import pytest
 
 from msgserver.message import Address
 from msgserver.records import HUB, EntityKind, Grant, Role
-from msgserver.store import audit, people, resources, saved, users
+from msgserver.store import audit, merging, people, resources, saved, users
 from msgserver.store.recording import record
 from tests.store.desk import conversation, message
 from tests.store.people import entity, member, plan
@@ -159,6 +159,19 @@ def test_rights_over_the_api(web: Web, root: Browser) -> None:
     assert api(web, "root", "PATCH", "/users/1", b'{"grants": []}').status == 422, "somebody must be left"
     assert api(web, "root", "PATCH", "/users/99", b"{}").status == 404
     assert api(web, "root", "POST", "/users", b'{"name": "cy", "password": "short"}').status == 422
+
+
+def test_the_audit_tells_in_words(web: Web, root: Browser) -> None:
+    def happen(tx):
+        kept, gone = (people.create_entity(tx, HUB, f"u{n}", EntityKind.PERSON, f"Ana {n}", NOW) for n in (1, 2))
+        people.add_contact(tx, HUB, gone.id, Address.parse("sms:+15551234"), NOW)
+        people.update_entity(tx, HUB, kept.id, {"timezone": "Asia/Kabul"}, NOW)
+        merging.merge(tx, HUB, kept.id, gone.id, NOW)
+
+    web.store.now(happen)
+    page = root.get("/audit").text
+    assert "timezone: – → Asia/Kabul" in page
+    assert re.search(r"merged: id [0-9]+; uid u2; kind person; name Ana 2;[^<]*addresses: sms:\+15551234<", page)
 
 
 def test_the_audit_is_narrowed_and_paged(web: Web, root: Browser) -> None:

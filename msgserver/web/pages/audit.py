@@ -34,9 +34,23 @@ async def audit(ask: Ask) -> Answer:
 
 def told(entry: Entry) -> str:
     """The detail of a line as words."""
-    parts = [f"{name}: {_word(value)}" for name, value in entry.detail.items() if value not in (None, "", [], {})]
+    detail = dict(entry.detail)
+    changes = detail.pop("changes", {})
+    parts = [f"{name}: {_word(value)}" for name, value in detail.items() if value not in (None, "", [], {})]
+    parts += [f"{name}: {_word(before) or '–'} → {_word(after) or '–'}" for name, (before, after) in changes.items()]
     return ", ".join(parts)[:500]
 
 
 def _word(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case dict():
+            held = ((name, one) for name, one in value.items() if one not in (None, "", [], {}))
+            return "; ".join(f"{name} {_word(one)}" for name, one in held)
+        case list():
+            return ", ".join(map(_word, value))
+        case _:
+            return msgspec.json.encode(value).decode()
