@@ -8,7 +8,7 @@ A connector is one module ``msgserver.protocols.<type>`` with exactly two public
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -129,8 +129,11 @@ class IConnector(IService):
     limits: Limits = Attribute("what it can carry and how fast")
     status: Status = Attribute("can it send now, and if not why not, since when")
 
-    async def send(envelope: Envelope) -> Receipt:
-        """Put one envelope on the wire; raises TemporaryFailure, PermanentFailure or Unknown."""
+    def send(envelope: Envelope) -> Awaitable[Receipt]:
+        """Put one envelope on the wire; raises TemporaryFailure, PermanentFailure or Unknown.
+
+        A coroutine (``async def send``) will do; where each microsecond counts, a Deferred costs less.
+        """
 
 
 class IHTTPConnector(IConnector):

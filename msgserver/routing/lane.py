@@ -10,25 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from msgserver import failpoint
-from msgserver.connector import (
-    IConnector,
-    NotConnected,
-    PermanentFailure,
-    SendFailure,
-    TemporaryFailure,
-    Unknown,
-)
-from msgserver.message import Envelope, Receipt
-from msgserver.records import Claimed, Settlement
+from msgserver.connector import IConnector, NotConnected, PermanentFailure, TemporaryFailure, Unknown
+from msgserver.message import Receipt
+from msgserver.records import Claimed
 from msgserver.routing.bus import Bus
-from msgserver.routing.outcomes import settlement
-from msgserver.routing.render import text_hash
+from msgserver.routing.sends import Outcome, Render, Sends
 from msgserver.store import deliveries, standing_in
 from msgserver.store.door import Store, StoreError
 
@@ -37,17 +27,6 @@ FINISH = 10.0  # seconds that sends under way have when the house stops
 _AGAIN = 1.0  # seconds until the next look after a claim that gave nothing
 _HOLD_FIRST, _HOLD_LONGEST = 2.0, 60.0  # seconds
 _TROUBLES = 5  # temporary failures in a row after which the lane as a whole waits
-
-Render = Callable[[Claimed, IConnector], Envelope]
-
-
-class _Send:
-    """One delivery under way."""
-
-    def __init__(self, claimed: Claimed) -> None:
-        self.claimed = claimed
-        self.hash = ""
-        self.sending: Deferred[Any] | None = None
 
 
 class Lane(Service):
@@ -68,15 +47,13 @@ class Lane(Service):
         self.name = f"lane {connector.name}"
         self.connector = connector
         self._store = store
-        self._bus = bus
         self._node = node
-        self._render = render
-        self._chance = chance
         self._reactor = reactor
-        self._under_way: dict[int, _Send] = {}
+        self._sends = Sends(connector, store, bus, render, chance, reactor, self._learn, self._settled)
         self._timer: Any = None
         self._looking = False
         self._look_again = False
+        self._hungry = False  # something is due, as far as is known: no need to ask when
         self._held_until = 0.0
         self._hold = 0.0
         self._troubles = 0
@@ -102,27 +79,25 @@ class Lane(Service):
         return Deferred.fromCoroutine(self._drain())
 
     async def _drain(self) -> None:
-        late = self._reactor.callLater(FINISH, self._cut_off)
-        while self._under_way or self._looking:
+        self._sends.stopping = True
+        late = self._reactor.callLater(FINISH, self._sends.cut_off_all)
+        while self._sends or self._looking:
             empty: Deferred[None] = Deferred()
             self._empty.append(empty)
             await empty
+        self._sends.end()
         if late.active():
             late.cancel()
-
-    def _cut_off(self) -> None:
-        for send in list(self._under_way.values()):
-            if send.sending is not None:
-                send.sending.cancel()
 
     @property
     def under_way(self) -> int:
         """How many deliveries are claimed and not settled."""
-        return len(self._under_way)
+        return len(self._sends)
 
     def wake(self) -> None:
         """Something is pending, or the connector's status changed: look now."""
         if self.running:
+            self._hungry = True
             self._wake_in(0.0)
 
     def changed(self) -> None:
@@ -153,22 +128,22 @@ class Lane(Service):
         """Claim while there are free slots and something is due."""
         wait = POLL
         try:
-            hungry = False  # the last claim filled every free slot: there may well be more
             while self.running and (free := self._free()):
                 self._look_again = False
-                if not hungry:
+                if not self._hungry:
                     wait = await self._until_due()
-                if not hungry and wait > 0:
-                    if self._look_again:
-                        continue
-                    if not await self._stand_in(free):
-                        break
+                    if wait > 0:
+                        if self._look_again:
+                            continue
+                        if not await self._stand_in(free):
+                            break
+                guessed, self._hungry = self._hungry, False
                 claims = await self._claim(free)
                 for claimed in claims:
-                    self._start(claimed)
-                hungry = len(claims) == free
+                    self._sends.start(claimed)
+                self._hungry = self._hungry or len(claims) == free  # then there may well be more
                 wait = POLL
-                if not claims:
+                if not claims and not guessed:
                     wait = _AGAIN  # due, and yet held back by something that only the claim looks at
                     break
         except StoreError as error:
@@ -186,7 +161,7 @@ class Lane(Service):
         now = self._reactor.seconds()
         if self.paused or now < self._held_until or not self.connector.status.able:
             return 0
-        free = limits.concurrency - len(self._under_way)
+        free = limits.concurrency - len(self._sends)
         if limits.rate is not None:
             burst = max(1.0, limits.rate)
             self._allowance = min(burst, self._allowance + (now - self._allowed_at) * limits.rate)
@@ -200,7 +175,7 @@ class Lane(Service):
         if now < self._held_until:
             return self._held_until - now
         rate = self.connector.limits.rate
-        if rate is not None and self._allowance < 1.0 and len(self._under_way) < self.connector.limits.concurrency:
+        if rate is not None and self._allowance < 1.0 and len(self._sends) < self.connector.limits.concurrency:
             return (1.0 - self._allowance) / rate
         return POLL
 
@@ -230,69 +205,9 @@ class Lane(Service):
         due = await self._store.read(deliveries.due, self.connector.name, now)
         return POLL if due is None else min(max(0.0, due - now), POLL)
 
-    # --- sending ----------
+    # --- learning ----------
 
-    def _start(self, claimed: Claimed) -> None:
-        send = self._under_way[claimed.id] = _Send(claimed)
-        Deferred.fromCoroutine(self._carry_out(send)).addErrback(
-            lambda failure: self.log.failure("delivery {id} stumbled", failure, id=claimed.id)
-        )
-
-    async def _carry_out(self, send: _Send) -> None:
-        claimed = send.claimed
-        try:
-            try:
-                envelope = self._render(claimed, self.connector)
-                send.hash = text_hash(envelope)
-            except Exception as error:
-                self.log.failure("delivery {id} cannot be put into words", id=claimed.id)
-                outcome: Receipt | BaseException = error
-            else:
-                outcome = await self._send(send, envelope)
-                self._learn(claimed, outcome)
-            limits, now = self.connector.limits, self._reactor.seconds()
-            await self._settle(claimed, settlement(claimed, outcome, send.hash, limits, now, self._chance()))
-        finally:
-            del self._under_way[claimed.id]
-            self._finished()
-            # Half of the slots at once: one claim for many sends.
-            if self.running and len(self._under_way) <= self.connector.limits.concurrency // 2:
-                self._wake_in(self._until_allowed() if self._held_until else 0.0)
-
-    async def _send(self, send: _Send, envelope: Envelope) -> Receipt | BaseException:
-        """Put it on the wire; past the deadline it is cut off and counts as unknown."""
-        failpoint.reach("R2.before")
-        seconds = self.connector.limits.deadline
-        ended: Deferred[Receipt | BaseException] = Deferred()
-        cut = ""
-
-        def end(result: Any) -> None:
-            failpoint.reach("R3.before")
-            if not ended.called:
-                ended.callback(result.value or result if isinstance(result, Failure) else result)
-
-        def too_late() -> None:
-            nonlocal cut
-            cut = f"no answer within {seconds:.0f} s: it may or may not have arrived"
-            sending.cancel()
-            if not ended.called:  # it does not let itself be cancelled
-                ended.callback(Unknown(cut))
-
-        sending = send.sending = ensureDeferred(self.connector.send(envelope))
-        sending.addBoth(end)
-        failpoint.reach("R2.after")
-        timer = self._reactor.callLater(seconds, too_late)
-        outcome = await ended
-        failpoint.reach("R3.after")
-        if timer.active():
-            timer.cancel()
-        if isinstance(outcome, BaseException) and not isinstance(outcome, SendFailure) and (cut or not self.running):
-            return Unknown(cut or "the hub stopped while it was being sent: it may or may not have arrived")
-        return outcome
-
-    # --- settling ----------
-
-    def _learn(self, claimed: Claimed, outcome: Receipt | BaseException) -> None:
+    def _learn(self, claimed: Claimed, outcome: Outcome) -> None:
         """What an outcome says about the connector itself."""
         if isinstance(outcome, Receipt):
             self._troubles, self._hold = 0, 0.0
@@ -317,28 +232,16 @@ class Lane(Service):
             self._hold = min(max(self._hold * 2, _HOLD_FIRST), _HOLD_LONGEST)
             self._held_until = now + self._hold
 
-    async def _settle(self, claimed: Claimed, ended: Settlement) -> None:
-        """Write it down; while the store says no, keep trying: what went out must not be forgotten."""
-        wait = 0.5
-        while True:
-            try:
-                settled = await self._store.batch(deliveries.settle, ended)
-            except StoreError as error:
-                if not self.running and wait > _HOLD_FIRST:
-                    self.log.error("delivery {id} is left claimed: {why}", id=claimed.id, why=str(error))
-                    return
-                await deferLater(self._reactor, wait)
-                wait = min(wait * 2, 15.0)
-            else:
-                break
-        if not settled:
-            self.log.warn("delivery {id} was claimed anew meanwhile", id=claimed.id)
-        self._bus.ring("message", (claimed.message_id,))
-        if claimed.ticket_id is not None:
-            self._bus.ring("ticket", (claimed.ticket_id,))
+    def _settled(self) -> None:
+        """A group was written down: its slots are free."""
+        self._finished()
+        # Half of the slots at once: one claim for many sends.
+        held = self._held_until - self._reactor.seconds()
+        if self.running and len(self._sends) <= self.connector.limits.concurrency // 2 and (self._hungry or held > 0):
+            self._wake_in(max(0.0, held))
 
     def _finished(self) -> None:
-        if not self._under_way and not self._looking:
+        if not self._sends and not self._looking:
             empty, self._empty = self._empty, []
             for waiting in empty:
                 waiting.callback(None)

@@ -23,13 +23,20 @@ def settlement(
         hashed: of the words that went out.
         chance: a random number from 0 to 1, for the waits.
     """
+    if isinstance(outcome, Receipt):
+        return Settlement(
+            delivery_id=claimed.id,
+            attempt=claimed.attempt,
+            state=DeliveryState.DELIVERED if outcome.delivered else DeliveryState.SENT,
+            wire_ids=outcome.wire_ids,
+            reason=outcome.words[:_LONGEST],
+            text_hash=hashed,
+            at=now,
+        )
     change = msgspec.structs.replace
     ended = Settlement(
         delivery_id=claimed.id, attempt=claimed.attempt, state=DeliveryState.PENDING, text_hash=hashed, at=now
     )
-    if isinstance(outcome, Receipt):
-        state = DeliveryState.DELIVERED if outcome.delivered else DeliveryState.SENT
-        return change(ended, state=state, wire_ids=outcome.wire_ids, reason=outcome.words[:_LONGEST])
     reason = (str(outcome) or type(outcome).__name__)[:_LONGEST]
     scheme = claimed.address.partition(":")[0]
     if isinstance(outcome, NotConnected):

@@ -37,6 +37,9 @@ class Door:
         self.failures: deque[Exception] = deque()
         self.calls: list[str] = []
         self.elsewhere: deque[int] = deque()  # what waits for a connector that cannot send
+        self.groups: list[int] = []  # how many were settled at once
+        self.poison: set[int] = set()  # deliveries of which nothing can be written
+        self.held: Deferred[None] | None = None
 
     def add(self, *ids: int, at: float = 0.0, **changes: object) -> None:
         self.pending.extend((at, claimed(id=n, address=f"loop:{n}", **changes)) for n in ids)
@@ -64,14 +67,24 @@ class Door:
             taken = [self.elsewhere.popleft() for _ in range(min(args[1], len(self.elsewhere)))]
             self.add(*taken)
             return len(taken)
+        if unit is deliveries.settle:
+            return await self._settle(args[0])
         return 0
 
     async def batch(self, unit: Any, item: Any) -> Any:
         assert unit is deliveries.settle
         if self.failures:
             raise self.failures.popleft()
-        self.settled.append(item)
-        return True
+        return (await self._settle([item]))[0]
+
+    async def _settle(self, items: list[Settlement]) -> list[bool]:
+        if self.held is not None:
+            await self.held
+        if any(item.delivery_id in self.poison for item in items):
+            raise ValueError("this cannot be written")
+        self.groups.append(len(items))
+        self.settled += items
+        return [True] * len(items)
 
 
 class Told:
@@ -322,6 +335,45 @@ def test_a_store_that_is_busy_forgets_no_outcome():
     house.connector.answers[0].callback(Receipt())
     house.pass_time(1)
     assert house.states == [DeliveryState.SENT] * 2
+
+
+def test_what_ends_while_the_store_writes_is_settled_together():
+    house = House(concurrency=8)
+    house.door.add(*range(8))
+    house.start()
+    writing = house.door.held = Deferred()
+    first, *others = house.connector.answers
+    first.callback(Receipt())
+    house.clock.advance(0)
+    for answer in others:
+        answer.callback(Receipt())
+    assert house.lane.under_way == 8
+    house.door.held = None
+    writing.callback(None)
+    house.pass_time(0)
+    assert house.door.groups == [1, 7]
+    assert house.lane.under_way == 0
+
+
+def test_an_outcome_that_cannot_be_written_harms_no_other():
+    house = House(concurrency=3)
+    house.connector.outcome = Receipt()
+    house.door.poison.add(2)
+    house.door.add(1, 2, 3)
+    house.start()
+    house.pass_time(0)
+    assert [one.delivery_id for one in house.door.settled] == [1, 3]
+    assert house.lane.under_way == 0
+
+
+def test_after_a_hold_it_goes_on_at_full_speed():
+    house = House(concurrency=1)
+    house.connector.outcome = NotConnected("no line")
+    house.door.add(*range(20))
+    house.start()
+    house.connector.outcome = Receipt()
+    house.pass_time(3)
+    assert len(house.connector.sent) == 20
 
 
 def test_stopping_waits_for_what_is_under_way_and_claims_no_more():

@@ -1,16 +1,13 @@
-"""One connection to the smarthost: the client's side of SMTP, with a time limit on every answer.
+"""One connection to a host that takes mail: its answers, with a time limit on each, and the opening.
 
 <- 220            -> EHLO hub.example
 <- 250-...        -> STARTTLS, EHLO, AUTH, as configured
-<- 250            -> MAIL, RCPT, DATA (in one write where PIPELINING is offered, RFC 2920)
-<- 250 250 354    -> body CRLF . CRLF
-<- 250            the receipt; no answer here is the only case of "unknown" (RFC 1047)
+<- 250            from then on a ``Carrier`` speaks
 """
 
 from __future__ import annotations
 
 import base64
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +19,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from msgserver.connector import Unknown
-from msgserver.protocols.smtp.reply import Reply, Step, judge
+from msgserver.protocols.smtp.reply import Reply, Step
+from msgserver.wire.line import write_now
 
 _LINE = 4096  # bytes of one reply line we are willing to read (RFC 5321 section 4.5.3.1.5: 512)
 _LINES = 200  # lines of one reply
@@ -42,6 +39,17 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     piece: float = 180.0
     dot: float = 600.0
 
+    @property
+    def steps(self) -> dict[Step, float]:
+        """By what is waited for."""
+        return {
+            Step.RESET: self.mail,
+            Step.MAIL: self.mail,
+            Step.RCPT: self.rcpt,
+            Step.DATA: self.data,
+            Step.DOT: self.dot,
+        }
+
 
 class Gone(Exception):
     """The connection cannot be used any further; in words."""
@@ -55,11 +63,11 @@ class LoginRefused(Gone):
 class _Pieces:
     """Writes a large body as fast as the far side takes it."""
 
-    def __init__(self, connection: Connection, content: bytes) -> None:
+    def __init__(self, connection: Connection, content: bytes, done: Callable[[], None]) -> None:
         self._connection = connection
         self._content = memoryview(content)
         self._at = 0
-        self.done: Deferred[None] = Deferred(lambda _: connection.abort("given up"))
+        self._done = done
 
     def resumeProducing(self) -> None:
         """Write the next piece."""
@@ -71,34 +79,40 @@ class _Pieces:
         self._connection.transport.write(bytes(piece))
         if self._at >= len(self._content):
             self._connection.transport.unregisterProducer()
-            self._connection.pieces_done()
+            self._done()
 
     def stopProducing(self) -> None:
         """The connection is lost; it says so itself."""
 
 
 class Connection(Protocol):
-    """Speaks one transaction after the other. Whoever holds it is the only one to use it."""
+    """Whoever holds it is the only one to use it.
+
+    Attributes:
+        abilities: what the host offers, by EHLO's words.
+        on_reply: told of each answer after the opening.
+        on_turn: called after the answers that came together.
+        on_lost: told once when the connection is of no use any more, and why.
+    """
 
     transport: Any
 
     def __init__(self, clock: IReactorTime, timeouts: Timeouts) -> None:
         self._clock = clock
         self._timeouts = timeouts
+        self._limits = timeouts.steps
         self._buffer = b""
         self._lines: list[str] = []
-        self._replies: deque[Reply] = deque()
-        self._owed = 0  # replies the far side owes us
+        self._early: list[Reply] = []
+        self._asked = 0  # answers of the opening that the far side owes us
         self._waiting: Deferred[Reply] | None = None
-        self._pieces: _Pieces | None = None
         self._timer: IDelayedCall | None = None
         self._due = 0.0
         self._gone = ""
-        self._dirty = False  # a transaction was begun and refused: RSET goes first
-        self.used = 0  # transactions so far
-        self.idle_since = 0.0
         self.abilities: dict[str, str] = {}
-        self.on_lost: Callable[[Connection], None] | None = None
+        self.on_reply: Callable[[Reply], None] | None = None
+        self.on_turn: Callable[[], None] | None = None
+        self.on_lost: Callable[[str], None] | None = None
 
     # -- bytes
 
@@ -106,7 +120,7 @@ class Connection(Protocol):
         """Small packets go at once: the final dot must not wait for an acknowledgement."""
         if hasattr(self.transport, "setTcpNoDelay"):
             self.transport.setTcpNoDelay(True)
-        self._owed = 1
+        self._asked = 1
 
     @property
     def alive(self) -> bool:
@@ -128,31 +142,45 @@ class Connection(Protocol):
             self.abort("an answer without end")
             return
         for line in lines:
-            if self.alive:
-                self._take_line(line.rstrip(b"\r"))
+            if not self.alive:
+                return
+            self._take_line(line.rstrip(b"\r"))
+        if self.on_turn is not None:
+            self.on_turn()
 
     def _take_line(self, line: bytes) -> None:
         if len(line) > _LINE or len(self._lines) >= _LINES:
             self.abort("an answer without end")
             return
-        mark = line[3:4]
-        if not line[:3].isdigit() or mark not in (b" ", b"-", b"") or not 200 <= int(line[:3]) <= 599:
+        code, mark = line[:3], line[3:4]
+        if len(code) != 3 or not code.isdigit() or mark not in (b" ", b"-", b"") or not b"200" <= code <= b"599":
             self.abort("an answer that is not SMTP: " + line[:80].decode("utf-8", "backslashreplace"))
             return
-        self._lines.append(line[4:].decode("utf-8", "replace"))
+        words = line[4:].decode("utf-8", "replace")
         if mark == b"-":
+            self._lines.append(words)
             return
-        reply = Reply(int(line[:3]), tuple(self._lines))
-        self._lines = []
-        if self._owed <= 0:
+        if self._lines:
+            reply = Reply(int(code), (*self._lines, words))
+            self._lines = []
+        else:
+            reply = Reply(int(code), (words,))
+        if self.on_reply is not None:
+            self.on_reply(reply)
+        else:
+            self._take_early(reply)
+
+    def _take_early(self, reply: Reply) -> None:
+        """An answer of the opening."""
+        if self._asked <= 0:
             self.abort(f"an answer nobody asked for: {reply.words}")
             return
-        self._owed -= 1
+        self._asked -= 1
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             waiting.callback(reply)
         else:
-            self._replies.append(reply)
+            self._early.append(reply)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever waits."""
@@ -166,13 +194,10 @@ class Connection(Protocol):
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, None
-        pieces, self._pieces = self._pieces, None
         if waiting is not None:
             waiting.errback(Gone(self._gone))
-        if pieces is not None and not pieces.done.called:
-            pieces.done.errback(Gone(self._gone))
         if first and self.on_lost is not None:
-            self.on_lost(self)
+            self.on_lost(self._gone)
 
     def abort(self, words: str) -> None:
         """Cut the line."""
@@ -189,15 +214,15 @@ class Connection(Protocol):
 
     # -- waiting
 
-    def _ask(self, words: bytes, replies: int = 1) -> None:
+    def _ask(self, words: bytes) -> None:
         if self._gone:
             raise Gone(self._gone)
-        self._owed += replies
+        self._asked += 1
         self.transport.write(words)
 
     async def _reply(self, limit: float) -> Reply:
-        if self._replies:
-            return self._replies.popleft()
+        if self._early:
+            return self._early.pop(0)
         if self._gone:
             raise Gone(self._gone)
         self._wait_until(self._clock.seconds() + limit)
@@ -226,15 +251,28 @@ class Connection(Protocol):
         elif self._due:
             self._timer = self._clock.callLater(left, self._look)
 
-    def still_writing(self) -> None:
-        """A piece of body is on its way."""
-        self._wait_until(self._clock.seconds() + self._timeouts.piece)
+    def expect(self, step: Step | None) -> None:
+        """The next answer is to this step, and must come within its time; None: no answer is owed."""
+        if step is None:
+            self._due = 0.0
+        else:
+            self._wait_until(self._clock.seconds() + self._limits[step])
 
-    def pieces_done(self) -> None:
-        """The body is written whole."""
-        pieces, self._pieces = self._pieces, None
-        if pieces is not None:
-            pieces.done.callback(None)
+    # -- writing
+
+    def write(self, words: bytes) -> None:
+        """Say something; what is said after the connection was lost is lost too."""
+        if not self._gone:
+            write_now(self.transport, words)
+
+    def write_pieces(self, content: bytes, done: Callable[[], None]) -> None:
+        """Write something large as fast as it is taken, then call ``done``."""
+        if not self._gone:
+            self.transport.registerProducer(_Pieces(self, content, done), False)
+
+    def still_writing(self) -> None:
+        """A piece is on its way."""
+        self._wait_until(self._clock.seconds() + self._timeouts.piece)
 
     # -- the opening
 
@@ -274,7 +312,7 @@ class Connection(Protocol):
         reply = await self._reply(self._timeouts.hello)
         if reply.code != 220:
             raise Gone(f"STARTTLS was refused: {reply.words}")
-        if self._buffer or self._lines or self._replies:
+        if self._buffer or self._lines or self._early:
             self.abort("bytes in clear after STARTTLS")
             raise Gone(self._gone)
         self.abilities = {}
@@ -303,64 +341,3 @@ class Connection(Protocol):
         reply = await self._reply(self._timeouts.hello)
         if reply.code != 235:
             raise LoginRefused(f"the login was refused: {reply.words}")
-
-    # -- a transaction
-
-    async def deliver(self, mail: bytes, rcpt: bytes, stuffed: bytes) -> Reply:
-        """Send one mail; ``mail`` and ``rcpt`` are whole commands, ``stuffed`` ends with the final dot.
-
-        Raises:
-            TemporaryFailure, PermanentFailure: the far side said so.
-            Unknown: everything was sent, and no answer came that can be understood.
-            Gone: the connection was lost before that, so that nothing was taken.
-        """
-        self.used += 1
-        await self._envelope(mail, rcpt)
-        await self._write(stuffed)
-        self._owed += 1
-        try:
-            reply = await self._reply(self._timeouts.dot)
-        except Gone as gone:
-            raise Unknown(f"sent, but no answer: {gone}") from gone
-        if reply.code >= 300:
-            judge(reply, Step.DOT)
-            self.abort("an answer out of place")
-            raise Unknown(f"sent, but the answer makes no sense: {reply.words}")
-        return reply
-
-    async def _envelope(self, mail: bytes, rcpt: bytes) -> None:
-        commands = [(mail, Step.MAIL), (rcpt, Step.RCPT), (b"DATA\r\n", Step.DATA)]
-        reset, self._dirty = self._dirty, True
-        waits = self._timeouts
-        timeouts = {Step.MAIL: waits.mail, Step.RCPT: waits.rcpt, Step.DATA: waits.data}
-        if "PIPELINING" not in self.abilities:
-            if reset:
-                self._ask(b"RSET\r\n")
-                await self._reply(waits.mail)
-            for command, step in commands:
-                self._ask(command)
-                judge(await self._reply(timeouts[step]), step)
-        else:
-            self._ask((b"RSET\r\n" if reset else b"") + mail + rcpt + b"DATA\r\n", 4 if reset else 3)
-            if reset:
-                await self._reply(waits.mail)
-            answers = [(await self._reply(timeouts[step]), step) for _, step in commands]
-            try:
-                for reply, step in answers:
-                    judge(reply, step)
-            except Exception:
-                if answers[-1][0].code == 354:  # it waits for a body that must not come
-                    self.abort("refused, and yet asked for the mail")
-                raise
-        self._dirty = False
-
-    async def _write(self, stuffed: bytes) -> None:
-        if len(stuffed) <= 4 * _PIECE:
-            if self._gone:
-                raise Gone(self._gone)
-            self.transport.write(stuffed)
-            return
-        self._pieces = _Pieces(self, stuffed)
-        done = self._pieces.done
-        self.transport.registerProducer(self._pieces, False)
-        await done

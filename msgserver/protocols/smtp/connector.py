@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from msgserver.connector import IConnector, IHub, Limits, PermanentFailure, Status
+from msgserver.connector import IConnector, IHub, Limits, PermanentFailure, SendFailure, Status
 from msgserver.message import Envelope, Receipt
 from msgserver.protocols.smtp.gate import Gate
 from msgserver.protocols.smtp.outlets import Outlets
@@ -104,17 +104,20 @@ class MailConnector(MultiService):
 
     # -- sending
 
-    async def send(self, envelope: Envelope) -> Receipt:
+    def send(self, envelope: Envelope) -> Deferred[Receipt]:
         """Compose the mail and give it to the smarthost; the same envelope has the same Message-ID.
 
-        Raises:
+        Fails with:
             NotConnected, TemporaryFailure, PermanentFailure, Unknown: see the seam.
         """
         if self._relay is None:
-            raise PermanentFailure("this connector only receives: no relay is configured")
-        letter, name = self._pen.letter(envelope, self._reactor.seconds())
-        reply = await self._relay.send(letter, self._pen.sender(envelope).rpartition("@")[2])
-        return Receipt(wire_ids=(name,), words=reply.words)
+            return fail(PermanentFailure("this connector only receives: no relay is configured"))
+        try:
+            letter, name = self._pen.letter(envelope, self._reactor.seconds())
+        except SendFailure as failure:
+            return fail(failure)
+        sending = self._relay.send(letter, self._pen.sender(envelope).rpartition("@")[2])
+        return sending.addCallback(lambda reply: Receipt(wire_ids=(name,), words=reply.words))
 
 
 class _Door:

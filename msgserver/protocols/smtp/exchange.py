@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 
@@ -75,12 +75,15 @@ class Exchange:
         """How many there are now."""
         return sum(pool.open_connections for pool in self._pools.values())
 
-    async def send(self, letter: Letter) -> Reply:
+    def send(self, letter: Letter) -> Deferred[Reply]:
         """One transaction with the first host of its domain that takes it, or refuses it for good.
 
-        Raises:
+        Fails with:
             NotConnected, TemporaryFailure, PermanentFailure, Unknown: see the seam.
         """
+        return Deferred.fromCoroutine(self._send(letter))
+
+    async def _send(self, letter: Letter) -> Reply:
         if self._hosts is None or not self.able:
             raise NotConnected(self.words)
         domain = letter.domain

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.python.failure import Failure
 
 from msgserver.connector import NotConnected, TemporaryFailure
 from msgserver.protocols.smtp.exchange import Exchange
@@ -74,16 +75,20 @@ class Outlets:
         """Let running transactions end, hang up."""
         await DeferredList([ensureDeferred(outlet.stop()) for outlet in self._all])
 
-    async def send(self, letter: Letter, domain: str) -> Reply:
+    def send(self, letter: Letter, domain: str) -> Deferred[Reply]:
         """Send a letter from an address of ``domain``.
 
-        Raises:
+        Fails with:
             NotConnected, TemporaryFailure, PermanentFailure, Unknown: see the seam.
         """
-        outlet = self._others.get(domain.lower())
+        outlet = self._others.get(domain.lower()) if self._others else None
         if outlet is None:
-            return await self._main.send(letter)
-        try:
-            return await outlet.send(letter)
-        except NotConnected as failure:  # the others are well
-            raise TemporaryFailure(str(failure), alone=True) from failure
+            return self._main.send(letter)
+        return outlet.send(letter).addErrback(_alone)
+
+
+def _alone(failure: Failure) -> Failure:
+    """What one of them lacks does not concern the others, which are well."""
+    if failure.check(NotConnected):
+        return Failure(TemporaryFailure(failure.getErrorMessage(), alone=True))
+    return failure

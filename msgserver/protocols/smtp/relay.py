@@ -1,47 +1,31 @@
-"""A few kept connections to one host, opened when needed; a smarthost is looked for again when it is away."""
+"""A few kept connections to one host, opened when needed; a smarthost is looked for again when it is away.
+
+Letters wait in one queue. A carrier takes the next one as soon as its connection can begin with it.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import defer, error
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.endpoints import clientFromString, wrapClientTLS
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from msgserver.connector import NotConnected, TemporaryFailure
+from msgserver.protocols.smtp.carrier import Carrier
 from msgserver.protocols.smtp.client import Connection, Gone, LoginRefused, Timeouts
+from msgserver.protocols.smtp.errands import Errand, Errands
 from msgserver.protocols.smtp.letter import Letter
+from msgserver.protocols.smtp.opening import Opener
 from msgserver.protocols.smtp.reply import Reply
-from msgserver.protocols.smtp.slots import Slots
 from msgserver.protocols.smtp.way import Way
 from msgserver.wire.backoff import BackOff
-from msgserver.wire.tls import client_context, unverified_client_context
 
 _AFTER_LOGIN = 300.0  # seconds until a refused login is tried again
 _PARKED = 60.0  # seconds until a connection that was one too many is tried again
-
-
-_REASONS = {
-    error.ConnectionRefusedError: "refused: nothing listens there",
-    error.DNSLookupError: "its name is not known",
-    error.NoRouteError: "no way there: is the network up?",
-    error.TimeoutError: "no answer",
-    defer.TimeoutError: "no answer",
-}
-
-
-class _Crowded(NotConnected):
-    """No further connection beside those there are."""
-
-
-class _NoTls(Gone):
-    """TLS was offered and did not come about."""
+_LOSSES = 3  # connections that may be lost under one letter before it has to wait
 
 
 class Relay:
@@ -62,27 +46,18 @@ class Relay:
         self._way = way
         self._clock = reactor
         self._changed = changed
-        self._timeouts = timeouts
-        self._endpoint: IStreamClientEndpoint = endpoint or clientFromString(reactor, way.where)
-        self._context: object | None = None
-        if way.tls in ("opportunistic", "required"):
-            self._context = unverified_client_context()
-        elif way.tls != "none":
-            verified = self._context = client_context(way.name, way.ca)
-            if way.tls == "tls":
-                self._endpoint = wrapClientTLS(verified, self._endpoint)
-        self._clear = False  # TLS was offered and is broken there: without it, where that is allowed
+        self._opener = Opener(name, way, reactor, timeouts, endpoint, self._made)
         self._away_until = 0.0  # of a host that is not looked for
-        self._slots = Slots(way.connections)
-        self._idle: list[Connection] = []
+        self._waiting = Errands()
         self._all: set[Connection] = set()
-        self._ready: set[Connection] = set()  # those of them that were greeted and logged in
+        self._carriers: set[Carrier] = set()  # one for each connection that was greeted and logged in
+        self._idle: list[Carrier] = []
         self._back_off = BackOff(first=1.0, longest=60.0)
         self._sweep: IDelayedCall | None = None
         self._probe: IDelayedCall | None = None
         self._opening: set[Deferred[Any]] = set()
-        self._running: set[Deferred[None]] = set()
-        self._parked: list[IDelayedCall] = []
+        self._parked: set[IDelayedCall] = set()
+        self._quiet: Deferred[None] | None = None  # fires when nothing is under way any more
         self._stopped = True
         self.able = False
         self.words = "not started"
@@ -107,13 +82,16 @@ class Relay:
             if timer is not None and timer.active():
                 timer.cancel()
         self._probe = self._sweep = None
+        for errand in self._waiting.take_all():
+            errand.fail(NotConnected("the hub is stopping"))
         for opening in tuple(self._opening):
             opening.cancel()
-        for connection in tuple(self._idle):
-            connection.leave()
-        if self._running:
+        for carrier in tuple(self._idle):
+            carrier.connection.leave()
+        if self._busy:
+            self._quiet = Deferred()
             last = self._clock.callLater(self._way.stop, self._abort_all)
-            await DeferredList(list(self._running))
+            await self._quiet
             if last.active():
                 last.cancel()
         self._abort_all()
@@ -134,216 +112,160 @@ class Relay:
         """How many there are now."""
         return len(self._all)
 
+    @property
+    def forgettable(self) -> bool:
+        """Nothing is under way, no connection is kept, and there is nothing to remember of it."""
+        return not (self._all or self._waiting or self._opening) and self._clock.seconds() >= self._away_until
+
+    @property
+    def _busy(self) -> bool:
+        return any(carrier.busy for carrier in self._carriers)
+
     def _try(self) -> None:
         self._probe = None
-        trying = Deferred.fromCoroutine(self._open())
-        trying.addCallbacks(self._put_back, self._not_there)
+        self._open_another()
 
-    def _not_there(self, failure: Failure) -> None:
-        if not isinstance(failure.value, NotConnected | CancelledError):
-            self._log.failure("smtp {name}: looking for the smarthost failed", failure=failure, name=self._name)
-
-    def _down(self, words: str, at_least: float = 0.0) -> NotConnected:
+    def _down(self, words: str, at_least: float) -> None:
+        """It is away: who waits need not wait here."""
         if not self._way.lasting:
             self._away_until = self._clock.seconds() + self._back_off.next()
-        elif not self._stopped and self._probe is None:
+        elif self._probe is None:
             wait = max(self._back_off.next(), at_least)
             self._probe = self._clock.callLater(wait, self._try)
             self._log.warn("smtp {name}: {words}", name=self._name, words=words)
             self._state(False, f"{words}: retry in {wait:.0f} s")
-        return NotConnected(words)
+        for errand in self._waiting.take_all():
+            errand.fail(NotConnected(words))
 
     # -- connections
 
-    async def _open(self) -> Connection:
-        """A new connection, greeted, secured and logged in as configured.
-
-        Raises:
-            NotConnected: it cannot be had just now; it is tried again by itself.
-        """
-        where = self._way.where
-        factory = Factory.forProtocol(lambda: Connection(self._clock, self._timeouts))
-        factory.noisy = False
-        opening: Deferred[Any] = self._endpoint.connect(factory)
-        opening.addTimeout(self._timeouts.connect, self._clock)
+    def _open_another(self) -> None:
+        opening = Deferred.fromCoroutine(self._opener.open())
         self._opening.add(opening)
-        try:
-            connection: Connection = await opening
-        except CancelledError:
-            raise NotConnected("the hub is stopping") from None
-        except Exception as reason:
-            raise self._down(f"no connection to {where} ({_why(reason)})") from reason
-        finally:
-            self._opening.discard(opening)
+        opening.addBoth(self._tried, opening).addCallbacks(self._opened, self._not_opened)
+
+    def _tried(self, result: Any, opening: Deferred[Any]) -> Any:
+        self._opening.discard(opening)
+        return result
+
+    def _made(self, connection: Connection) -> None:
         if connection.alive:
             self._all.add(connection)
-            connection.on_lost = self._lost
-        try:
-            await self._prepare(connection)
-        except _NoTls as gone:
-            connection.abort(str(gone))
-            self._clear = True
-            self._log.info("smtp {name}: {where}: without TLS: {why}", name=self._name, where=where, why=str(gone))
-            return await self._open()
-        except Gone as gone:
-            connection.abort(str(gone))
-            if self._ready and not self._stopped:
-                raise _Crowded(str(gone)) from gone
-            patience = _AFTER_LOGIN if isinstance(gone, LoginRefused) else 0.0
-            raise self._down(f"{where}: {gone}", patience) from gone
-        except BaseException:
-            connection.abort("given up")
-            raise
+            connection.on_lost = lambda _: self._all.discard(connection)
+
+    def _opened(self, connection: Connection) -> None:
         if self._stopped:
             connection.leave()
-            raise NotConnected("the hub is stopping")
-        self._ready.add(connection)
+            return
+        carrier = Carrier(connection, self._next, self._free, self._lost)
+        self._carriers.add(carrier)
+        connection.on_lost = lambda words: self._closed(carrier, words)
         self._back_off.reset()
         if self._probe is not None:
             self._probe.cancel()
             self._probe = None
-        self._state(True, f"sends {'through' if self._way.lasting else 'to'} {where}")
-        return connection
+        self._state(True, f"sends {'through' if self._way.lasting else 'to'} {self._way.where}")
+        carrier.go()
 
-    async def _prepare(self, connection: Connection) -> None:
-        way = self._way
-        await connection.greet(way.own_name)
-        offered = "STARTTLS" in connection.abilities
-        if way.tls in ("starttls", "required"):
-            if not offered:
-                raise Gone(f"it offers no STARTTLS, and {'relay_tls' if way.lasting else 'tls_for'} asks for it")
-            await connection.secure(self._context, way.own_name)
-        elif way.tls == "opportunistic" and offered and not self._clear:
-            try:
-                await connection.secure(self._context, way.own_name)
-            except Gone as gone:
-                raise _NoTls(str(gone)) from gone
-        if way.user and way.password is not None:
-            if not connection.secured and not _is_loopback(connection):
-                raise Gone("the password is not sent without TLS (relay_tls)")
-            await connection.log_in(way.user, way.password.reveal())
+    def _not_opened(self, failure: Failure) -> None:
+        if self._stopped or failure.check(CancelledError):
+            return
+        words = failure.getErrorMessage()
+        if not failure.check(Gone):
+            self._log.failure("smtp {name}: a connection could not be opened", failure=failure, name=self._name)
+        if self._carriers:
+            self._park(words)
+        else:
+            self._down(words, _AFTER_LOGIN if failure.check(LoginRefused) else 0.0)
 
-    def _lost(self, connection: Connection) -> None:
-        self._all.discard(connection)
-        self._ready.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
+    def _park(self, words: str) -> None:
+        """The host takes fewer connections than we are allowed to make: do with one less for a while."""
+        self._log.info("smtp {name}: one connection less for a while: {words}", name=self._name, words=words)
 
-    def _put_back(self, connection: Connection) -> None:
+        def over() -> None:
+            self._parked.discard(timer)
+            self._pump()
+
+        timer = self._clock.callLater(_PARKED, over)
+        self._parked.add(timer)
+
+    def _closed(self, carrier: Carrier, words: str) -> None:
+        self._all.discard(carrier.connection)
+        self._carriers.discard(carrier)
+        if carrier in self._idle:
+            self._idle.remove(carrier)
+        carrier.closed(words)
+        self._pump()
+        if self._quiet is not None and not self._quiet.called and not self._busy:
+            self._quiet.callback(None)
+
+    def _free(self, carrier: Carrier) -> None:
+        """It has nothing to do: keep it for a while."""
         if self._stopped:
-            connection.leave()
-        elif connection.alive:
-            connection.idle_since = self._clock.seconds()
-            self._idle.append(connection)
+            carrier.connection.leave()
+        elif carrier not in self._idle:
+            carrier.kept = True
+            carrier.idle_since = self._clock.seconds()
+            self._idle.append(carrier)
             if self._sweep is None:
                 self._sweep = self._clock.callLater(self._way.keep, self._close_unused)
 
     def _close_unused(self) -> None:
         self._sweep = None
         now = self._clock.seconds()
-        for connection in tuple(self._idle):
-            if now - connection.idle_since >= self._way.keep:
-                connection.leave()
+        for carrier in tuple(self._idle):
+            if now - carrier.idle_since >= self._way.keep:
+                carrier.connection.leave()
         if self._idle:
-            oldest = min(connection.idle_since for connection in self._idle)
+            oldest = min(carrier.idle_since for carrier in self._idle)
             self._sweep = self._clock.callLater(oldest + self._way.keep - now, self._close_unused)
 
     # -- sending
 
-    @property
-    def forgettable(self) -> bool:
-        """Nothing is under way, no connection is kept, and there is nothing to remember of it."""
-        return not (self._all or self._running or self._opening) and self._clock.seconds() >= self._away_until
+    def send(self, letter: Letter) -> Deferred[Reply]:
+        """One transaction on a connection of its own choosing; cancelled, it is given up.
 
-    async def send(self, letter: Letter) -> Reply:
-        """One transaction on a connection of its own choosing.
-
-        Raises:
+        Fails with:
             NotConnected, TemporaryFailure, PermanentFailure, Unknown: see the seam.
         """
         if self._stopped:
-            raise NotConnected("not started")
+            return fail(NotConnected("not started"))
         if self._probe is not None:
-            raise NotConnected(self.words)
+            return fail(NotConnected(self.words))
         if self._clock.seconds() < self._away_until:
-            raise NotConnected(f"{self._way.where} did not answer a moment ago")
-        running: Deferred[None] = Deferred()
-        self._running.add(running)
-        try:
-            while True:
-                await self._turn(letter)
-                parked = False
-                try:
-                    return await self._send(letter)
-                except _Crowded as crowded:
-                    self._park(str(crowded))
-                    parked = True
-                finally:
-                    if not parked:
-                        self._slots.give()
-        finally:
-            self._running.discard(running)
-            running.callback(None)
+            return fail(NotConnected(f"{self._way.where} did not answer a moment ago"))
+        errand = Errand(letter, self._give_up)
+        self._waiting.put(errand)
+        self._pump()
+        return errand.ended
 
-    async def _turn(self, letter: Letter) -> None:
-        """Wait for a connection; who gives up meanwhile has sent nothing."""
-        try:
-            await self._slots.take(letter.priority)
-        except CancelledError:
-            raise TemporaryFailure(f"{self._way.where} was busy with other mail all the time") from None
+    def _pump(self) -> None:
+        """Put what waits on connections that are free, and open more of them as far as there may be."""
         if self._stopped:
-            self._slots.give()
-            raise NotConnected("the hub is stopping")
+            return
+        while self._waiting and self._idle:
+            self._idle.pop().go()
+        while len(self._waiting) > len(self._opening) and self._room:
+            self._open_another()
 
-    def _park(self, words: str) -> None:
-        """The smarthost takes fewer connections than we are allowed to make: do with one less for a while."""
-        self._log.info("smtp {name}: one connection less for a while: {words}", name=self._name, words=words)
-        self._parked = [timer for timer in self._parked if timer.active()]
-        self._parked.append(self._clock.callLater(_PARKED, self._slots.give))
+    @property
+    def _room(self) -> bool:
+        """May there be one more connection?"""
+        return len(self._carriers) + len(self._opening) + len(self._parked) < self._way.connections
 
-    async def _send(self, letter: Letter) -> Reply:
-        while True:
-            kept = bool(self._idle)
-            connection = self._idle.pop() if kept else await self._open()
-            try:
-                reply = await self._deliver(connection, letter)
-            except Gone as gone:
-                # A kept connection that the far side had closed meanwhile: nothing was taken, a new one will do.
-                if kept and not self._stopped:
-                    continue
-                raise TemporaryFailure(f"{self._way.where}: {gone}") from gone
-            return reply
+    def _next(self) -> Errand | None:
+        return None if self._stopped else self._waiting.take()
 
-    async def _deliver(self, connection: Connection, letter: Letter) -> Reply:
-        try:
-            reply = await connection.deliver(*letter.ready(connection.abilities))
-        except Gone:
-            raise
-        except TemporaryFailure as failure:
-            if str(failure).startswith("421"):
-                connection.leave()
-            self._put_back(connection)
-            raise
-        except Exception:
-            self._put_back(connection)
-            raise
-        except BaseException:
-            connection.abort("given up")
-            raise
-        self._put_back(connection)
-        return reply
+    def _give_up(self, errand: Errand) -> None:
+        """Who waits and is given up has sent nothing."""
+        self._waiting.drop(errand)
+        errand.fail(TemporaryFailure(f"{self._way.where} was busy with other mail all the time"))
 
-
-def _why(reason: Exception) -> str:
-    for kind, words in _REASONS.items():
-        if isinstance(reason, kind):
-            return words
-    return str(reason).rstrip(".") or type(reason).__name__
-
-
-def _is_loopback(connection: Connection) -> bool:
-    host = getattr(connection.transport.getPeer(), "host", None)
-    try:
-        return host is None or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    def _lost(self, carrier: Carrier, errand: Errand, gone: Gone) -> None:
+        """Nothing was taken. Where a kept connection was closed by the far side meanwhile, another one will do."""
+        errand.losses += 1
+        if carrier.kept and errand.losses < _LOSSES and not self._stopped:
+            errand.give_up = self._give_up
+            self._waiting.put(errand)
+        else:
+            errand.fail(TemporaryFailure(f"{self._way.where}: {gone}"))

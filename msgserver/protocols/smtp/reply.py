@@ -6,17 +6,17 @@ from enum import IntEnum
 
 import msgspec
 
-from msgserver.connector import PermanentFailure, TemporaryFailure
+from msgserver.connector import PermanentFailure, SendFailure, TemporaryFailure
 
 
 class Step(IntEnum):
     """How far a transaction has come."""
 
+    RESET = 0
     MAIL = 1
     RCPT = 2
     DATA = 3
-    BODY = 4
-    DOT = 5
+    DOT = 4
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -42,19 +42,17 @@ class Reply(msgspec.Struct, frozen=True):
         return first if first.count(".") == 2 and first.replace(".", "").isdigit() else ""
 
 
-def judge(reply: Reply, step: Step) -> None:
-    """Turn a refusal into the failure it is; return where it is none.
+def verdict(reply: Reply, step: Step) -> SendFailure | None:
+    """The failure that a refusal is; None where it is none.
 
-    Raises:
-        TemporaryFailure: 4xx, and what is wrong with our set-up rather than with this mail.
-        PermanentFailure: 5xx.
+    4xx, and what is wrong with our set-up rather than with this mail, is temporary; 5xx is for good.
     """
     good = reply.code == 354 if step is Step.DATA else 200 <= reply.code < 300
     if good or (step is Step.DOT and 300 <= reply.code < 400):
-        return
+        return None
     if reply.code in (530, 535, 538) or not 500 <= reply.code < 600:
-        raise TemporaryFailure(reply.words, alone=step is Step.RCPT and 422 <= reply.code < 500)
-    raise PermanentFailure(reply.words, bad_address=_is_bad_address(reply, step))
+        return TemporaryFailure(reply.words, alone=step is Step.RCPT and 422 <= reply.code < 500)
+    return PermanentFailure(reply.words, bad_address=_is_bad_address(reply, step))
 
 
 def _is_bad_address(reply: Reply, step: Step) -> bool:

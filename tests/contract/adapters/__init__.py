@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from msgserver.message import Address, Envelope
 
@@ -32,4 +32,4 @@ def envelope(to: Address, **changes: Any) -> Envelope:
 
 def sent(connector: Any, to: Address) -> Deferred[Any]:
     """Send to an address."""
-    return Deferred.fromCoroutine(connector.send(envelope(to)))
+    return maybeDeferred(connector.send, envelope(to))

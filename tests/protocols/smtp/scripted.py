@@ -19,7 +19,10 @@ from msgserver.protocols.smtp.way import smarthost
 
 
 class Smarthost(Protocol):
-    """Answers as a good server does, but for the verbs in ``moods``: verb to what is done instead of answering."""
+    """Answers as a good server does, but for the verbs in ``moods``: verb to what is done instead of answering.
+
+    It reads on only when it has answered, as servers do.
+    """
 
     def __init__(self, moods: dict[str, Callable[[Smarthost], None]], offers: tuple[str, ...]) -> None:
         self.moods = moods
@@ -28,19 +31,37 @@ class Smarthost(Protocol):
         self.mails: list[bytes] = []
         self._buffer = b""
         self._in_body = False
+        self._silent = False
+        self._say: Callable[[bytes], None]
 
     def connectionMade(self):
+        self._say, self.transport.write = self.transport.write, self._said
         self.answer("GREETING", "220 smarthost ESMTP")
 
+    def _said(self, words: bytes) -> None:
+        self._silent = False
+        self._say(words)
+
     def write(self, words: str) -> None:
+        asked = self._silent
         self.transport.write(words.encode() + b"\r\n")
+        if asked and not self._reading:
+            self.dataReceived(b"")
 
     def answer(self, verb: str, words: str) -> None:
+        self._silent = True
         self.moods.get(verb, lambda _: self.write(words))(self)
+
+    _reading = False
 
     def dataReceived(self, data):
         self._buffer += data
-        while True:
+        self._reading = True
+        self._read()
+        self._reading = False
+
+    def _read(self) -> None:
+        while not self._silent:
             if self._in_body:
                 stuffed, dot, rest = self._buffer.partition(b"\r\n.\r\n")
                 if not dot:

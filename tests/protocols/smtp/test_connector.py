@@ -9,7 +9,6 @@ import msgspec
 import pytest
 import pytest_twisted
 from twisted.internet import reactor, task
-from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from msgserver.connector import IConnector, NotConnected, PermanentFailure, TemporaryFailure
@@ -248,7 +247,7 @@ async def test_stopping_waits_for_the_mail_under_way(running):
     sender, _, there = pair(running)
     await until(lambda: sender.status.able)
     there.hold()
-    sending = Deferred.fromCoroutine(sender.send(envelope()))
+    sending = sender.send(envelope())
     await until(lambda: there.waiting)
     stopping = sender.stopService()
     await task.deferLater(reactor, 0.05)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import email
 
 import pytest
-from twisted.internet.defer import Deferred
 
 from msgserver.connector import PermanentFailure
 from msgserver.message import Address, Attachment, Envelope, Mailing, Thread
+from msgserver.protocols.smtp.errands import Errand, Errands
 from msgserver.protocols.smtp.letter import Letter, xtext
 from msgserver.protocols.smtp.pen import Pen
 from msgserver.protocols.smtp.settings import DkimKey, Settings
-from msgserver.protocols.smtp.slots import Slots
 from msgserver.settings import Secret
 from tests.formats.test_dkim import KEYS, dns
 
@@ -166,20 +165,22 @@ def test_every_key_of_the_senders_domain_signs():
 
 
 def test_the_most_urgent_goes_first_and_equals_in_their_order():
-    slots, order = Slots(1), []
+    errands = Errands()
 
-    async def wait(name, priority):
-        await slots.take(priority)
-        order.append(name)
+    def errand(name: str, priority: int) -> Errand:
+        return Errand(Letter(b"", name.encode(), lambda limit: b"", priority=priority), errands.drop)
 
-    for name, priority in (("first", 1), ("low", 0), ("a", 1), ("urgent", 3), ("b", 1)):
-        Deferred.fromCoroutine(wait(name, priority))
-    gone = Deferred.fromCoroutine(wait("gone", 2))
-    gone.addErrback(lambda _: order.append("given up"))
-    gone.cancel()
-    for _ in range(6):
-        slots.give()
-    assert order == ["first", "given up", "urgent", "a", "b", "low"]
-    Deferred.fromCoroutine(wait("later", 1))
-    Deferred.fromCoroutine(wait("last", 1))
-    assert order[-2:] == ["later", "last"]
+    first = errand("first", 1)
+    for one in (first, errand("low", 0), errand("a", 1), errand("urgent", 3), errand("b", 1)):
+        errands.put(one)
+    gone = errand("gone", 2)
+    errands.put(gone)
+    gone.ended.addErrback(lambda _: None)
+    gone.ended.cancel()
+    assert len(errands) == 5
+    taken = [errands.take() for _ in range(2)]
+    assert [one.letter.rcpt for one in taken] == [b"urgent", b"first"]
+    errands.put(first)  # its connection was lost: it is the first again
+    assert errands.take() is first
+    assert [one.letter.rcpt for one in errands.take_all()] == [b"a", b"b", b"low"]
+    assert errands.take() is None

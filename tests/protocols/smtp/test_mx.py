@@ -189,7 +189,7 @@ class World:
     def send(self, to: str = "ana@there.example", seconds: float = 1500.0):
         outcome = []
         letter = Letter(b"desk@hub.example", to.encode(), lambda limit: b"Subject: x\r\n\r\nhello\r\n")
-        sending = Deferred.fromCoroutine(self.exchange.send(letter))
+        sending = self.exchange.send(letter)
         sending.addBoth(outcome.append)
         self.run()
         if not outcome:

@@ -10,7 +10,7 @@ import pytest
 import pytest_twisted
 from aiosmtpd.controller import Controller
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 
 from msgserver.connector import PermanentFailure, SendFailure, TemporaryFailure, Unknown
@@ -104,10 +104,7 @@ async def test_aiosmtpd_takes_what_we_send(running, aiosmtpd):
     sender = running(make_connector("mail", settings, FakeHub(), reactor))
     await until(lambda: sender.status.able)
     texts = [f"Nummer {n}\n.\n..\nGrüße" for n in range(40)]
-    sends = [
-        Deferred.fromCoroutine(sender.send(envelope(ref=f"d{n}", text=text, html="<p>hi</p>")))
-        for n, text in enumerate(texts)
-    ]
+    sends = [sender.send(envelope(ref=f"d{n}", text=text, html="<p>hi</p>")) for n, text in enumerate(texts)]
     receipts = await gatherResults(sends)
     assert all(receipt.words.startswith("250") for receipt in receipts)
     assert len(sink.mails) == 40

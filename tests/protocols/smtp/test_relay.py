@@ -27,7 +27,7 @@ class Sending:
 
     def __init__(self, relay, mail=PLAIN, **changes) -> None:
         self.outcome = None
-        self.deferred = Deferred.fromCoroutine(relay.send(letter(mail, **changes)))
+        self.deferred = relay.send(letter(mail, **changes))
         self.deferred.addCallbacks(lambda reply: setattr(self, "outcome", reply), self._failed)
 
     def _failed(self, failure):
@@ -186,6 +186,84 @@ def test_pipelined_commands_go_in_one_write():
         "RCPT TO:<ana@there.example>",
         "DATA",
     ]
+
+
+def test_the_next_mails_commands_go_right_behind_the_dot():
+    """RFC 2920 section 3.1: a mail costs one write and one wait."""
+    road = Road(Clock())
+    relay = relay_on(road, connections=1)
+    said: list[bytes] = []
+    sendings = [Sending(relay) for _ in range(3)]
+    transport = road.pumps[0].clientIO
+    written, transport.write = transport.write, lambda words: (said.append(words), written(words))
+    road.run()
+    road.run()
+    assert [sending.outcome.code for sending in sendings] == [250] * 3
+    assert [words.count(b"MAIL FROM") for words in said] == [1, 1, 0]
+    assert said[0].startswith(BODY)
+    assert said[0].endswith(b"DATA\r\n")
+    assert said[-1] == BODY
+
+
+def test_a_connection_lost_behind_the_dot_leaves_one_unknown_and_carries_the_next_elsewhere():
+    road = Road(Clock(), {"DOT": lambda host: (road.moods.clear(), host.transport.loseConnection())})
+    relay = relay_on(road, connections=1)
+    first, second = Sending(relay), Sending(relay)
+    road.run()
+    assert isinstance(first.outcome, Unknown)
+    road.run(1.0)
+    assert second.outcome.code == 250
+    assert len(road.hosts) == 2
+
+
+def test_what_is_refused_behind_a_dot_harms_neither_neighbour():
+    road = Road(Clock())
+    refuse = iter([False, True, False])
+    road.moods["RCPT"] = lambda host: host.write("550 5.1.1 nobody" if next(refuse) else "250 ok")
+    relay = relay_on(road, connections=1)
+    numbers = iter([354, 503, 354])
+
+    def data(host):
+        code = next(numbers)
+        host._in_body = code == 354
+        host.write(f"{code} so")
+
+    road.moods["DATA"] = data
+    sendings = [Sending(relay) for _ in range(3)]
+    road.run()
+    road.run()
+    assert [type(one.outcome).__name__ for one in sendings] == ["Reply", "PermanentFailure", "Reply"]
+    assert len(road.hosts) == 1
+    assert road.hosts[0].lines.count("RSET") == 1
+    assert len(road.mails) == 2
+
+
+def test_one_that_stands_behind_another_is_given_up_alone():
+    road = Road(Clock(), {"DOT": lambda host: None})
+    relay = relay_on(road, connections=1)
+    first, second, third = Sending(relay), Sending(relay), Sending(relay)
+    road.run()
+    second.deferred.cancel()
+    third.deferred.cancel()
+    assert type(second.outcome) is TemporaryFailure
+    assert type(third.outcome) is TemporaryFailure
+    road.moods.clear()
+    road.hosts[0].write("250 ok")
+    road.run()
+    assert first.outcome.code == 250
+    assert len(road.mails) == 1  # the second was begun, and its body must not come
+    assert relay.open_connections == 0
+
+
+@pytest.mark.parametrize(("words", "kind"), [("552 5.3.4 big", PermanentFailure), ("250 fine", TemporaryFailure)])
+def test_a_host_that_answers_before_a_large_mail_is_whole(words, kind):
+    road = Road(Clock(), offers=("PIPELINING",))
+    road.moods["DATA"] = lambda host: (host.write("354 go"), host.write(words))
+    relay = relay_on(road)
+    outcome = send(road, relay, mail=b"x\n" * 300_000)
+    assert type(outcome) is kind
+    assert words in str(outcome)
+    assert road.mails == []
 
 
 def test_addresses_beyond_ascii_need_smtputf8():

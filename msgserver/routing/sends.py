@@ -1,0 +1,209 @@
+"""What one connector has under way: put into words, handed to it, watched by the clock, and settled in groups.
+
+While the store writes down how some sends ended, others end; the next group settles all of these at once. So the faster
+the wire, the larger the groups, and nobody waits for a group to fill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from msgserver import failpoint
+from msgserver.connector import IConnector, SendFailure, Unknown
+from msgserver.message import Envelope, Receipt
+from msgserver.records import Claimed, Settlement
+from msgserver.routing.bus import Bus
+from msgserver.routing.outcomes import settlement
+from msgserver.routing.render import text_hash
+from msgserver.store import deliveries
+from msgserver.store.door import Store, StoreError
+
+_STOPPED = "the hub stopped while it was being sent: it may or may not have arrived"
+_PATIENCE = 2.0  # seconds between tries to settle, past which a hub that stops gives up
+
+Render = Callable[[Claimed, IConnector], Envelope]
+Outcome = Receipt | BaseException
+
+
+class _Send:
+    """One delivery under way; ``sending`` is None once it has ended."""
+
+    __slots__ = ("claimed", "cut", "hash", "sending", "until")
+
+    def __init__(self, claimed: Claimed, until: float) -> None:
+        self.claimed = claimed
+        self.until = until
+        self.cut = ""  # why it was cut off
+        self.hash = ""
+        self.sending: Deferred[Any] | None = None
+
+
+class Sends:
+    """See the module. ``len()`` is how many are claimed and not settled.
+
+    Args:
+        chance: gives random numbers from 0 to 1, for waits.
+        learn: told of each outcome that the connector gave.
+        settled: called after each group that was written down.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        connector: IConnector,
+        store: Store,
+        bus: Bus,
+        render: Render,
+        chance: Callable[[], float],
+        reactor: Any,
+        learn: Callable[[Claimed, Outcome], None],
+        settled: Callable[[], None],
+    ) -> None:
+        self._connector = connector
+        self._store = store
+        self._bus = bus
+        self._render = render
+        self._chance = chance
+        self._reactor = reactor
+        self._learn = learn
+        self._settled = settled
+        self._under_way: dict[int, _Send] = {}
+        self._ended: list[tuple[Claimed, Settlement]] = []
+        self._settling = False
+        self._watch: IDelayedCall | None = None
+        self.stopping = False  # what a connector gives up from now on is unknown
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    # --- sending ----------
+
+    def start(self, claimed: Claimed) -> None:
+        """Put a claimed delivery on the wire; past the connector's deadline it is cut off and counts as unknown."""
+        deadline = self._connector.limits.deadline
+        send = self._under_way[claimed.id] = _Send(claimed, self._reactor.seconds() + deadline)
+        try:
+            envelope = self._render(claimed, self._connector)
+            send.hash = text_hash(envelope)
+        except Exception as error:
+            self.log.failure("delivery {id} cannot be put into words", id=claimed.id)
+            self._note(send, error)
+            return
+        if self._watch is None:
+            self._watch = self._reactor.callLater(deadline, self._look_at_clock)
+        failpoint.reach("R2.before")
+        sending = send.sending = maybeDeferred(self._connector.send, envelope)
+        failpoint.reach("R2.after")
+        sending.addBoth(self._end, send).addErrback(self._stumbled, send)
+
+    def _end(self, result: Any, send: _Send) -> None:
+        """A connector said how it ended, unless it was cut off before."""
+        if send.sending is None:
+            return
+        send.sending = None
+        failpoint.reach("R3.before")
+        outcome: Any = result.value if isinstance(result, Failure) else result
+        failpoint.reach("R3.after")
+        if not isinstance(outcome, Receipt | SendFailure) and (send.cut or self.stopping):
+            outcome = Unknown(send.cut or _STOPPED)
+        self._learn(send.claimed, outcome)
+        self._note(send, outcome)
+
+    def _stumbled(self, failure: Failure, send: _Send) -> None:
+        self.log.failure("delivery {id} stumbled", failure, id=send.claimed.id)
+        self._under_way.pop(send.claimed.id, None)
+        self._settled()
+
+    def _look_at_clock(self) -> None:
+        """One timer for all: it is set for the oldest, and set anew only when it went off too early."""
+        self._watch = None
+        now, seconds = self._reactor.seconds(), self._connector.limits.deadline
+        for send in [send for send in self._under_way.values() if send.until <= now]:
+            self._cut_off(send, f"no answer within {seconds:.0f} s: it may or may not have arrived")
+        waiting = [send.until for send in self._under_way.values() if send.sending is not None]
+        if waiting:
+            self._watch = self._reactor.callLater(min(waiting) - now, self._look_at_clock)
+
+    def _cut_off(self, send: _Send, why: str) -> None:
+        if send.sending is not None:
+            send.cut = why
+            send.sending.cancel()
+        if send.sending is not None:  # it does not let itself be cancelled
+            self._end(Failure(Unknown(why)), send)
+
+    def cut_off_all(self) -> None:
+        """What has not ended by now is unknown."""
+        for send in list(self._under_way.values()):
+            self._cut_off(send, _STOPPED)
+
+    def end(self) -> None:
+        """Nothing is under way, and nothing will be: watch the clock no more."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    # --- settling ----------
+
+    def _note(self, send: _Send, outcome: Outcome) -> None:
+        limits, now = self._connector.limits, self._reactor.seconds()
+        claimed = send.claimed
+        self._ended.append((claimed, settlement(claimed, outcome, send.hash, limits, now, self._chance())))
+        if not self._settling:
+            self._settling = True
+            self._reactor.callLater(0, self._settle)
+
+    def _settle(self) -> None:
+        Deferred.fromCoroutine(self._settle_all()).addErrback(
+            lambda failure: self.log.failure("settling for {name} stumbled", failure, name=self._connector.name)
+        )
+
+    async def _settle_all(self) -> None:
+        """Write down what has ended, group after group, until nothing more ended meanwhile."""
+        try:
+            while self._ended:
+                ended, self._ended = self._ended, []
+                await self._write_down(ended)
+                for claimed, _ in ended:
+                    self._under_way.pop(claimed.id, None)
+                self._settled()
+        finally:
+            self._settling = False
+
+    async def _write_down(self, ended: Sequence[tuple[Claimed, Settlement]]) -> None:
+        """While the store says no, keep trying: what went out must not be forgotten.
+
+        One that cannot be written harms no other.
+        """
+        wait = 0.5
+        while True:
+            try:
+                written = await self._store.write(deliveries.settle, [one for _, one in ended])
+            except StoreError as error:
+                if self.stopping and wait > _PATIENCE:
+                    self.log.error("{n} deliveries are left claimed: {why}", n=len(ended), why=str(error))
+                    return
+                await deferLater(self._reactor, wait)
+                wait = min(wait * 2, 15.0)
+            except Exception:
+                if len(ended) == 1:
+                    self.log.failure("delivery {id} is left claimed", id=ended[0][0].id)
+                    return
+                for one in ended:
+                    await self._write_down([one])
+                return
+            else:
+                break
+        for (claimed, _), done in zip(ended, written, strict=True):
+            if not done:
+                self.log.warn("delivery {id} was claimed anew meanwhile", id=claimed.id)
+        self._bus.ring("message", dict.fromkeys(claimed.message_id for claimed, _ in ended))
+        tickets = dict.fromkeys(claimed.ticket_id for claimed, _ in ended if claimed.ticket_id is not None)
+        self._bus.ring("ticket", tickets)
