@@ -85,13 +85,13 @@ def _headers(envelope: Envelope, sender_address: str, domain: str, date: float, 
     extra, names = _extra_headers(envelope.headers)
     lines = [
         f"Message-ID: <{message_id(envelope, domain)}>\r\n",
-        f"Date: {formatdate(date)}\r\n",
-        _mailbox("From", envelope.sender, sender_address),
+        f"Date: {_date(int(date))}\r\n",
+        _our_mailbox("From", envelope.sender, sender_address),
         _mailbox("To", envelope.to_name, envelope.to.value),
-        f"Subject: {unstructured(envelope.subject, len('Subject: '))}\r\n",
+        _subject(envelope.subject),
     ]
     if thread.token and plus and "reply-to" not in names:
-        lines.append(_mailbox("Reply-To", envelope.sender, _plus(sender_address, thread.token)))
+        lines.append(_our_mailbox("Reply-To", envelope.sender, _plus(sender_address, thread.token)))
     in_reply_to = thread.in_reply_to.strip("<> ")
     if _ID.match(in_reply_to):
         lines.append(f"In-Reply-To: <{in_reply_to}>\r\n")
@@ -105,6 +105,16 @@ def _headers(envelope: Envelope, sender_address: str, domain: str, date: float, 
         lines += _list_headers(envelope.mailing, sender_address, domain, plus)
     lines.append(f"X-Msgserver-Loop: {one_line(domain)}\r\n")
     return lines + extra
+
+
+@lru_cache(4)
+def _date(second: int) -> str:
+    return formatdate(second)
+
+
+@lru_cache(32)
+def _subject(words: str) -> str:
+    return f"Subject: {unstructured(words, len('Subject: '))}\r\n"
 
 
 def _plus(address: str, token: str) -> str:
@@ -159,6 +169,9 @@ def _mailbox(header: str, name: str, address: str) -> str:
         return f"{header}: {address}\r\n"
     room = len(words.rpartition("\n")[2]) + len(header) + len(address)
     return f"{header}: {words}{' ' if room < 72 else chr(13) + chr(10) + ' '}<{address}>\r\n"
+
+
+_our_mailbox = lru_cache(64)(_mailbox)  # few people speak, to many
 
 
 def _extra_headers(headers: Sequence[tuple[str, str]]) -> tuple[list[str], set[str]]:

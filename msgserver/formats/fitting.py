@@ -20,6 +20,8 @@ def fitting(envelope: Envelope, limit: int | None) -> Envelope:
     """
     if limit is None:
         return envelope
+    if not envelope.attachments and _HEAD + 8 * (len(envelope.text) + len(envelope.html)) <= limit:
+        return envelope  # whatever its letters are
     words = _HEAD + 2 * (len(envelope.text.encode("utf-8", "replace")) + len(envelope.html.encode("utf-8", "replace")))
     left = [_size(attachment) for attachment in envelope.attachments]
     over = words + sum(left) - limit

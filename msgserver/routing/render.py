@@ -6,6 +6,7 @@ The same delivery gives the same ``ref`` and Message-ID at every attempt, so tha
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import msgspec
 
@@ -37,10 +38,12 @@ def delivery_of(ref: str) -> int | None:
 
 def text_hash(envelope: Envelope) -> str:
     """What is kept of the words that went out: SHA-256, 128 bits of it in hex."""
-    digest = hashlib.sha256()
-    for words in (envelope.subject, envelope.text, envelope.html):
-        digest.update(words.encode("utf-8", "replace") + b"\0")
-    return digest.hexdigest()[:32]
+    return _hash_of(envelope.subject, envelope.text, envelope.html)
+
+
+@lru_cache(8)  # the same words go to many
+def _hash_of(*words: str) -> str:
+    return hashlib.sha256(b"".join(one.encode("utf-8", "replace") + b"\0" for one in words)).hexdigest()[:32]
 
 
 def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str, web: str = "") -> Envelope:

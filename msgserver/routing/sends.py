@@ -26,6 +26,8 @@ from msgserver.store import deliveries
 from msgserver.store.door import Store, StoreError
 
 _STOPPED = "the hub stopped while it was being sent: it may or may not have arrived"
+_MUCH = 16  # sends under way; from then on groups are given time to grow
+_GATHER = 0.01  # seconds of that
 _PATIENCE = 2.0  # seconds between tries to settle, past which a hub that stops gives up
 
 Render = Callable[[Claimed, IConnector], Envelope]
@@ -158,7 +160,12 @@ class Sends:
         self._ended.append((claimed, settlement(claimed, outcome, send.hash, limits, now, self._chance())))
         if not self._settling:
             self._settling = True
-            self._reactor.callLater(0, self._settle)
+            self._reactor.callLater(self._gathering, self._settle)
+
+    @property
+    def _gathering(self) -> float:
+        """Seconds to wait for others that end soon: where much is under way, each group takes time from the wire."""
+        return _GATHER if len(self._under_way) - len(self._ended) >= _MUCH and not self.stopping else 0.0
 
     def _settle(self) -> None:
         Deferred.fromCoroutine(self._settle_all()).addErrback(
@@ -174,6 +181,8 @@ class Sends:
                 for claimed, _ in ended:
                     self._under_way.pop(claimed.id, None)
                 self._settled()
+                if self._ended and (wait := self._gathering):
+                    await deferLater(self._reactor, wait)
         finally:
             self._settling = False
 

@@ -27,15 +27,19 @@ LEASE = 300.0  # seconds; a claim older than that was lost, whatever its node sa
 
 _DUE_SQL = """
     WITH due AS MATERIALIZED (
-      SELECT id FROM msg_delivery_status
+      SELECT id, message_id FROM msg_delivery_status
       WHERE connector = :connector AND state = 'pending' AND next_attempt <= :now {named}
         AND NOT EXISTS (SELECT 1 FROM connector_status s WHERE s.name = :connector AND s.paused)
       ORDER BY priority DESC, next_attempt, id LIMIT :limit {skip_locked}
+    ), marked AS MATERIALIZED (
+      SELECT id, id = min(id) OVER (PARTITION BY message_id) AS leads FROM due
     )
     SELECT d.id AS id, d.attempt AS attempt, d.address AS address, COALESCE(e.name, '') AS to_name,
       d.priority AS priority, d.expires AS expires, d.why AS why, d.message_id AS message_id, m.uid AS uid,
-      d.ticket_id AS ticket_id, m.number AS number, m.direction AS direction, m.subject AS subject, m.body AS body,
-      m.html AS html, m.sender AS sender, m.sender_name AS sender_name, m.connector AS source,
+      d.ticket_id AS ticket_id, m.number AS number, m.direction AS direction,
+      CASE WHEN marked.leads THEN m.subject END AS subject, CASE WHEN marked.leads THEN m.body END AS body,
+      CASE WHEN marked.leads THEN m.html END AS html,
+      m.sender AS sender, m.sender_name AS sender_name, m.connector AS source,
       COALESCE(ue.name, u.name, '') AS author, m.automatic AS automatic, m.received_at AS received_at,
       CASE WHEN d.address LIKE 'sms:%' THEN NULL ELSE CAST((
         SELECT {gather}(w) FROM (SELECT w FROM (
@@ -60,11 +64,11 @@ _DUE_SQL = """
       COALESCE((SELECT rr.name FROM resource_record rr WHERE rr.uid = s.record AND s.record <> ''),
         NULLIF(s.record, ''), s.resource, '') AS topic,
       CASE WHEN s.id IS NULL THEN '' ELSE s.resource || '.' || s.record END AS label,
-      m.template_id AS template_id, m.template_values AS template_values,
+      m.template_id AS template_id, CASE WHEN marked.leads THEN m.template_values END AS template_values,
       CASE WHEN d.address LIKE 'mailto:%' AND m.direction = 'out' THEN (
         SELECT q.recipients FROM msg_log q WHERE q.ticket_id = d.ticket_id AND q.number < m.number
           AND q.direction = 'in' AND q.connector = :connector ORDER BY q.number DESC LIMIT 1) END AS reached
-    FROM due JOIN msg_delivery_status d ON d.id = due.id
+    FROM marked JOIN msg_delivery_status d ON d.id = marked.id
     JOIN msg_log m ON m.id = d.message_id
     LEFT JOIN pe_entity e ON e.id = d.entity_id
     LEFT JOIN pe_subscription s ON s.id = d.subscription_id
@@ -91,7 +95,7 @@ _DUE_NAMED = bulk.Statement(
 
 
 class _Due(msgspec.Struct, array_like=True):
-    """One row of the query above."""
+    """One row of the query above; of several of one message, one brings its words, which may be large."""
 
     id: int
     attempt: int
@@ -105,9 +109,9 @@ class _Due(msgspec.Struct, array_like=True):
     ticket_id: int | None
     number: int
     direction: str
-    subject: str
-    body: str
-    html: str
+    subject: str | None
+    body: str | None
+    html: str | None
     sender: str
     sender_name: str
     source: str
@@ -126,7 +130,7 @@ class _Due(msgspec.Struct, array_like=True):
     topic: str
     label: str
     template_id: int | None
-    template_values: str
+    template_values: str | None
     reached: str | None
 
 
@@ -179,10 +183,17 @@ def claim(
                 events.append((one.id, now, one.attempt, state, reason, node))
     _TAKE.run(tx, sorted(changes, key=lambda row: row[0]))
     bulk.insert_rows(tx, msg_delivery_event, _EVENT, events)
+    words = {one.message_id: one for one in due if one.body is not None}
     numbers = {one.template_id for one in taken if one.template_id is not None}
     wordings = {number: template_of(tx, number) for number in numbers}
     return [
-        _claimed(one, connector, attachments.get(one.message_id, ()), wordings.get(one.template_id or 0))
+        _claimed(
+            one,
+            words[one.message_id],
+            connector,
+            attachments.get(one.message_id, ()),
+            wordings.get(one.template_id or 0),
+        )
         for one in taken
     ]
 
@@ -203,7 +214,11 @@ def _verdict(one: _Due, now: float) -> tuple[str, str, float | None]:
 
 
 def _claimed(
-    one: _Due, connector: str, attachments: Sequence[tuple[int, Attachment]], template: Template | None
+    one: _Due,
+    words: _Due,
+    connector: str,
+    attachments: Sequence[tuple[int, Attachment]],
+    template: Template | None,
 ) -> Claimed:
     return Claimed(
         id=one.id,
@@ -219,9 +234,9 @@ def _claimed(
         message_uid=one.uid,
         ticket_id=one.ticket_id,
         number=one.number,
-        subject=one.subject,
-        body=one.body,
-        html=one.html,
+        subject=words.subject or "",
+        body=words.body or "",
+        html=words.html or "",
         sender=one.sender,
         sender_name=one.sender_name,
         source=one.source,
@@ -236,7 +251,7 @@ def _claimed(
         topic=one.topic,
         label=one.label,
         template=template,
-        values=msgspec.json.decode(one.template_values) if template is not None else {},
+        values=msgspec.json.decode(words.template_values or "{}") if template is not None else {},
         reached=tuple(msgspec.json.decode(one.reached, type=list[str])) if one.reached else (),
     )
 

@@ -13,6 +13,10 @@ def stuff(message: bytes) -> bytes:
 
     Works on the whole message, so that no dot is missed at the border of two pieces.
     """
+    if message.count(b"\r\n") == message.count(b"\n") == message.count(b"\r") and message.endswith(b"\n"):
+        if message.startswith(b".") or b"\n." in message:
+            message = (b"\n" + message).replace(b"\n.", b"\n..")[1:]
+        return message + b".\r\n"
     lines = message.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if lines and not lines.endswith(b"\n"):
         lines += b"\n"

@@ -57,6 +57,21 @@ def events(tx):
     return list(tx.execute(text("SELECT state FROM msg_delivery_event ORDER BY id")).scalars())
 
 
+def test_the_copies_of_a_message_share_its_words_whichever_comes_first(tx, copies):
+    first = copies(3, subject="Flood", body="water", html="<b>x</b>")
+    copies(2, subject="Wind", body="storm")
+    suppressed = tx.execute(text("SELECT address FROM msg_delivery_status WHERE id = :id"), {"id": first[0]}).scalar()
+    tx.execute(text("INSERT INTO suppression (address, at) VALUES (:a, 1.0)"), {"a": suppressed})
+    tx.execute(
+        text("UPDATE msg_delivery_status SET next_attempt = :at WHERE id = :id"), {"at": NOW - 1, "id": first[2]}
+    )
+    claims = claim(tx)
+    words = [(one.id, one.subject, one.body, one.html) for one in claims if one.id in first]
+    assert words == [(first[2], "Flood", "water", "<b>x</b>"), (first[1], "Flood", "water", "<b>x</b>")]
+    assert claims[0].body is claims[1].body
+    assert [one.body for one in claims if one.id not in first] == ["storm"]
+
+
 def test_a_claim_carries_all_that_rendering_needs(tx, copies):
     tx.execute(text("UPDATE pe_entity SET name = 'Ana' WHERE name = 'P0'"))
     first = record(tx, [plan(tx, "sms:+1", wire_message_id="w1@x")])[0]

@@ -16,7 +16,7 @@ from msgserver.protocols.smtp.reply import Reply
 from msgserver.protocols.smtp.settings import MX, SenderRelay, Settings, as_dns
 from msgserver.protocols.smtp.way import smarthost
 
-_AHEAD = 8  # sends for each connection: while one is answered the next ones are claimed and put into words
+_AHEAD = 24  # sends for each connection: while one is answered the next ones are claimed and put into words
 
 
 class Outlets:
