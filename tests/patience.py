@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from twisted.internet import reactor
 
 
@@ -13,3 +15,10 @@ def let_run_out(seconds: float) -> None:
     end = reactor.seconds() + seconds
     (call,) = [one for one in reactor.getDelayedCalls() if end - seconds / 3 < one.getTime() <= end]
     call.reset(0)
+
+
+def stay_within_a_day(seconds: float) -> None:
+    """Where a day (UTC) ends within so many seconds, let it end first: what is counted by the day is counted once."""
+    left = 86_400 - time.time() % 86_400
+    if left < seconds:
+        time.sleep(left)

@@ -9,6 +9,7 @@ from msgserver.message import Address
 from msgserver.records import HUB, Draft, EntityKind, Find, Rule
 from msgserver.routing import recorder
 from msgserver.store import claiming, membership, people, resources, rules, subscriptions
+from tests.patience import stay_within_a_day
 from tests.routing.conftest import ANA, WayIn
 from tests.routing.test_way_in import mail, text
 
@@ -150,6 +151,7 @@ async def test_a_rule_replies_once_a_day_to_each_sender_with_its_gaps_filled(way
 
 @async_test
 async def test_a_rule_verifies_assigns_counts_and_is_remembered(way_in: WayIn):
+    stay_within_a_day(30)
     await way_in.run("INSERT INTO auth_user (name, active, created_at) VALUES ('ana', true, 0), ('gone', false, 0)")
     rule = Rule(
         id=0, name="trusted", position=0, sender="sms:+1555*", verified=True, assign=(1, 2), priority=3, actionable=True

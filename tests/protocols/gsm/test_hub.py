@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.patience import stay_within_a_day
 from tests.peers.hub import HubProcess
 from tests.peers.programs import Program, free_port, listens, wait_until
 
@@ -105,8 +105,7 @@ def test_a_text_becomes_a_ticket_is_answered_on_the_web_and_its_receipt_comes_ba
 def test_a_text_goes_by_another_modem_where_one_is_capped_or_gone(
     make_hub: Callable[..., HubProcess], plug: Callable[..., Plugged]
 ) -> None:
-    if (left := 86_400 - time.time() % 86_400) < 300:  # a cap is a day's, and the day is not to end in between
-        time.sleep(left)
+    stay_within_a_day(300)  # so long the cap holds
     ports = free_port(), free_port()
     first, second = (plug(f"m{n}", "--tcp", str(port)) for n, port in enumerate(ports, 1))
     for port in ports:
