@@ -143,7 +143,7 @@ async def test_a_rule_replies_once_a_day_to_each_sender_with_its_gaps_filled(way
     )  # fmt: skip
     await way_in.store.write(rules.create_rule, HUB, rule, 1.0)
     await send(way_in, "REPORT water", "report fire")
-    assert await way_in.rows(OUT) == [("rule/1", "Thank you , this is Test desk #1 {unknown} {name")]
+    assert await way_in.rows(OUT) == [("rule/1", "Thank you, this is Test desk #1 {unknown} {name")]
     await way_in.run("UPDATE answered SET at = at - 86401")
     await send(way_in, "REPORT again")
     assert len(await way_in.rows(OUT)) == 2
