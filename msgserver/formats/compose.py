@@ -91,7 +91,7 @@ def _headers(envelope: Envelope, sender_address: str, domain: str, date: float, 
         _subject(envelope.subject),
     ]
     if thread.token and plus and "reply-to" not in names:
-        lines.append(_our_mailbox("Reply-To", envelope.sender, _plus(sender_address, thread.token)))
+        lines.append(_mailbox("Reply-To", envelope.sender, _plus(sender_address, thread.token)))
     in_reply_to = thread.in_reply_to.strip("<> ")
     if _ID.match(in_reply_to):
         lines.append(f"In-Reply-To: <{in_reply_to}>\r\n")

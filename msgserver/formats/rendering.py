@@ -54,6 +54,7 @@ def bare_subject(subject: str) -> str:
     return left[:_SUBJECT].rstrip()
 
 
+@lru_cache(32)
 def mail_subject(subject: str, ticket: int | None, reply: bool) -> str:
     """A subject with the ticket's number once, and "Re:" once where it is a reply."""
     tag = f"[#{ticket}]" if ticket is not None else ""

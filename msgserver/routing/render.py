@@ -93,7 +93,7 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str, web:
         thread=Thread(
             in_reply_to=references[-1] if references else "",
             references=references,
-            token=signer.sign(claimed.ticket_id, claimed.address) if claimed.ticket_id is not None else "",
+            token=_token(claimed, signer),
         ),
         priority=claimed.priority,
         expires_at=claimed.expires,
@@ -102,6 +102,13 @@ def envelope_of(claimed: Claimed, limits: Limits, signer: Tokens, hub: str, web:
         mailing=_mailing(claimed, signer, web),
         reached=tuple(map(Address.parse, claimed.reached)) if limits.html else (),
     )
+
+
+def _token(claimed: Claimed, signer: Tokens) -> str:
+    """What ties an answer to the ticket; a text message has no place for it."""
+    if claimed.ticket_id is None or claimed.address.startswith("sms:"):
+        return ""
+    return signer.sign(claimed.ticket_id, claimed.address)
 
 
 def _in_their_words(claimed: Claimed) -> Claimed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -46,8 +47,13 @@ def place_of(request: Request) -> tuple[Place, str]:
     Raises:
         ValueError: it is no http or https URL, names a user, or has characters that a URL has not.
     """
-    found = _URL.fullmatch(request.url)
-    if found is None or not request.url.isascii() or not request.url.isprintable():
+    return _place_of(request.url)
+
+
+@lru_cache(256)  # most go to one address
+def _place_of(url: str) -> tuple[Place, str]:
+    found = _URL.fullmatch(url)
+    if found is None or not url.isascii() or not url.isprintable():
         raise ValueError("no http or https address that can be asked")
     tls = found["scheme"] == "https"
     port = int(found["port"] or (443 if tls else 80))

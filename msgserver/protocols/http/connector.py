@@ -117,13 +117,15 @@ class GatewayConnector(Service):
         if not self.running or not self.status.able:
             raise NotConnected(f"{self.name}: {self.status.words}")
         try:
-            await self._wait_for_place()
+            if self._window is not None:
+                await self._wait_for_place(self._window)
             receipt = await self._give(envelope)
         except NotConnected as failure:
             self._trouble(str(failure))
             raise
         self._back_off.reset()
-        return msgspec.structs.replace(receipt, final=not self.account.wants_receipt(envelope))
+        final = not self.account.wants_receipt(envelope)
+        return receipt if receipt.final == final else msgspec.structs.replace(receipt, final=final)
 
     async def _give(self, envelope: Envelope) -> Receipt:
         if self._batches is not None:
@@ -154,11 +156,9 @@ class GatewayConnector(Service):
             raise PermanentFailure(f"{parts} parts: this connector sends at most {most} (max_parts)")
         return envelope if text == envelope.text else msgspec.structs.replace(envelope, text=text)
 
-    async def _wait_for_place(self) -> None:
+    async def _wait_for_place(self, window: SlidingWindow) -> None:
         """Keep to the account's rate."""
-        if self._window is None:
-            return
-        wait = self._window.take(self._reactor.seconds())
+        wait = window.take(self._reactor.seconds())
         if wait <= 0:
             return
         waiting: Deferred[None] = deferLater(self._reactor, wait)
@@ -166,7 +166,7 @@ class GatewayConnector(Service):
         try:
             await waiting
         except CancelledError:
-            self._window.give_back()
+            window.give_back()
             raise NotConnected("stopped before it was sent") from None
         finally:
             self._waiting.discard(waiting)
