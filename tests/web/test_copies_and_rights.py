@@ -138,7 +138,14 @@ def test_rights_are_given_and_taken_within_a_scope(web: Web, root: Browser) -> N
     assert "only administrator" in kept.text
     assert "grants" in root.get("/audit?thing=user/2").text
     mina = web.store.now(people.create_entity, viewer, "m", EntityKind.PERSON, "Mina", NOW).id
+    crew = web.store.now(people.create_entity, HUB, "crew", EntityKind.GROUP, "Crew", NOW)
+    for wrong in ({"person": "Nobody"}, {"person": "Crew"}, {"entity": str(crew.id)}, {"entity": "999"}):
+        assert root.submit(page, f"{page}/person", **wrong).status == 422, wrong
     assert root.submit(page, f"{page}/person", entity=str(mina)).status == 303
+    assert 'value="Mina"' in root.get(page).text
+    assert root.submit(page, f"{page}/person", person="").status == 303
+    assert 'value="Mina"' not in root.get(page).text
+    assert root.submit(page, f"{page}/person", person="mina").status == 303
     assert web.store.now(users.user, 2).entity_id == mina
 
 

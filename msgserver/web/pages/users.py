@@ -10,7 +10,9 @@ from msgserver.store import consent, people, resource_types, resources
 from msgserver.store import users as kept_users
 from msgserver.store.edits import Refused
 from msgserver.web.ask import Answer, Ask, Tx, not_found, see_other
+from msgserver.web.language import _
 from msgserver.web.pages.around import Around, around, desk_page
+from msgserver.web.pages.meant import entity_meant
 from msgserver.web.tags import WORD
 from msgserver.web.words import sentence
 
@@ -61,7 +63,7 @@ async def set_role(ask: Ask) -> Answer:
 
 def look_one(
     tx: Tx, viewer: Viewer, user_id: int
-) -> tuple[Around, User, list[tuple[Grant, str]], list[ResourceType], list[Entity]] | None:
+) -> tuple[Around, User, list[tuple[Grant, str]], list[ResourceType], Entity | None] | None:
     """A login with its rights in words, and what its rights may be narrowed to."""
     found = kept_users.user(tx, user_id)
     if found is None:
@@ -69,8 +71,8 @@ def look_one(
     named = [
         (grant, consent.named(tx, grant.resource, grant.record) if grant.resource else "") for grant in found.grants
     ]
-    persons = list(people.entities(tx, viewer, kind=EntityKind.PERSON, limit=500).items)
-    return around(tx, viewer), found, named, resource_types.types(tx, viewer), persons
+    person = people.entity(tx, viewer, found.entity_id) if found.entity_id is not None else None
+    return around(tx, viewer), found, named, resource_types.types(tx, viewer), person
 
 
 async def user(ask: Ask) -> Answer:
@@ -82,10 +84,10 @@ async def _show_one(ask: Ask, wrong: str = "", status: int = 200) -> Answer:
     seen = await ask.store.read(look_one, ask.viewer, ask.part["user"])
     if seen is None:
         raise not_found("user")
-    here, found, grants, types, persons = seen
+    here, found, grants, types, person = seen
     return desk_page(
         ask, "user.html", here, "users", status=status, wrong=wrong, user=found, grants=grants, types=types,
-        persons=persons, roles=list(Role), kept=ask.form,
+        person=person, roles=list(Role), kept=ask.form,
     )  # fmt: skip
 
 
@@ -157,11 +159,33 @@ async def revoke(ask: Ask) -> Answer:
 
 async def set_person(ask: Ask) -> Answer:
     """Say which person a login is: whose messages are its own, and who may answer by text."""
-    entity = ask.form.number("entity")
-    if entity is not None and await ask.store.read(people.entity, ask.viewer, entity) is None:
-        raise not_found("person")
+    words, chosen, region = ask.form("person"), ask.form.number("entity"), ask.house.config.hub.region
+    try:
+        entity = await ask.store.read(person_meant, ask.viewer, ask.part["user"], words, chosen, region)
+    except Refused as refused:
+        return await _show_one(ask, sentence(str(refused)), 422)
     changed = await ask.store.write(kept_users.set_entity, ask.viewer, ask.part["user"], entity, ask.at)
     return _edited(ask, changed or None)
+
+
+def person_meant(tx: Tx, viewer: Viewer, user_id: int, words: str, chosen: int | None, region: str) -> int | None:
+    """The person chosen, or the one of this name or address; None where nobody is named.
+
+    Raises:
+        Refused: nobody is called so, several are, or it is a group.
+    """
+    if chosen is None and not words.strip():
+        return None
+    user = kept_users.user(tx, user_id)
+    before = people.entity(tx, viewer, user.entity_id) if user is not None and user.entity_id is not None else None
+    if chosen is None and before is not None and before.name == words.strip():
+        return before.id
+    found = people.entity(tx, viewer, chosen) if chosen is not None else entity_meant(tx, viewer, words, region)
+    if found is None:
+        raise Refused(_("Nothing was saved: there is no such person."))
+    if found.kind != EntityKind.PERSON:
+        raise Refused(_("Nothing was saved: %s is no person.") % found.name)
+    return found.id
 
 
 def _edited(ask: Ask, changed: object) -> Answer:
