@@ -101,6 +101,15 @@ class ProbedHub(Hub):
         self.told = self.root / "told"
         self.tac.write_text(_TAC.format(config=str(self.config), told=str(self.told), reading=reading))
 
+    def start(self) -> float:
+        """Start it; returns seconds until it listens and its gateway may call."""
+        begun = time.perf_counter()
+        super().start()
+        able = "SELECT count(*) FROM connector_status WHERE name = 'gateway' AND able"
+        while time.perf_counter() - begun < 30 and not self.count(able):
+            time.sleep(0.01)
+        return time.perf_counter() - begun
+
     def command(self) -> list[str]:
         """The hub, and a probe beside it in the same process."""
         return [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "-oy", str(self.tac)]

@@ -80,6 +80,8 @@ class Sends:
         self._under_way: dict[int, _Send] = {}
         self._ended: list[tuple[Claimed, Settlement]] = []
         self._settling = False
+        self._timer: IDelayedCall | None = None  # until the next group is settled
+        self._hurried = False  # that is now
         self._watch: IDelayedCall | None = None
         self.stopping = False  # what a connector gives up from now on is unknown
 
@@ -158,33 +160,40 @@ class Sends:
         limits, now = self._connector.limits, self._reactor.seconds()
         claimed = send.claimed
         self._ended.append((claimed, settlement(claimed, outcome, send.hash, limits, now, self._chance())))
-        if not self._settling:
-            self._settling = True
-            self._reactor.callLater(self._gathering, self._settle)
+        self._settle_soon()
 
-    @property
-    def _gathering(self) -> float:
-        """Seconds to wait for others that end soon: where much is under way, each group takes time from the wire."""
-        return _GATHER if len(self._under_way) - len(self._ended) >= _MUCH and not self.stopping else 0.0
+    def _settle_soon(self) -> None:
+        """Begin to settle, unless that is under way: at once, or where much else is about to end, a little later."""
+        if self._settling:
+            return
+        ended = len(self._ended)
+        wait = 0.0
+        if len(self._under_way) - ended >= _MUCH and ended < self._connector.limits.concurrency // 4:
+            wait = _GATHER
+        if self._timer is None:
+            self._timer = self._reactor.callLater(wait, self._settle)
+        elif not wait and not self._hurried:
+            self._timer.reset(0.0)
+        self._hurried = not wait
 
     def _settle(self) -> None:
+        self._timer = None
+        self._settling = True
         Deferred.fromCoroutine(self._settle_all()).addErrback(
             lambda failure: self.log.failure("settling for {name} stumbled", failure, name=self._connector.name)
         )
 
     async def _settle_all(self) -> None:
-        """Write down what has ended, group after group, until nothing more ended meanwhile."""
+        ended, self._ended = self._ended, []
         try:
-            while self._ended:
-                ended, self._ended = self._ended, []
-                await self._write_down(ended)
-                for claimed, _ in ended:
-                    self._under_way.pop(claimed.id, None)
-                self._settled()
-                if self._ended and (wait := self._gathering):
-                    await deferLater(self._reactor, wait)
+            await self._write_down(ended)
         finally:
+            for claimed, _ in ended:
+                self._under_way.pop(claimed.id, None)
             self._settling = False
+            if self._ended:
+                self._settle_soon()
+            self._settled()
 
     async def _write_down(self, ended: Sequence[tuple[Claimed, Settlement]]) -> None:
         """While the store says no, keep trying: what went out must not be forgotten.

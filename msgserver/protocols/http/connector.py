@@ -33,6 +33,7 @@ from msgserver.wire.backoff import BackOff
 from msgserver.wire.webhook import Webhook
 from msgserver.wire.window import SlidingWindow
 
+_AHEAD = 4  # sends for each connection: while one is answered the next ones are claimed and put into words
 _SHORT = 33  # characters that fit into one part, whatever they are: 67 UTF-16 units, two a character
 
 
@@ -63,10 +64,10 @@ class GatewayConnector(Service):
         self._again: IDelayedCall | None = None
         self._credit_timer: IDelayedCall | None = None
         self._gauges: dict[str, float | str] = {}
-        turns = -(-profile.BATCH // settings.connections)  # of those that cannot travel together
+        turns = max(_AHEAD, -(-profile.BATCH // settings.connections))  # of those that cannot travel together
         self.limits = Limits(
             rate=settings.rate / settings.rate_seconds if settings.rate else None,
-            concurrency=max(settings.connections, profile.BATCH),
+            concurrency=max(_AHEAD * settings.connections, profile.BATCH),
             deadline=settings.deadline * turns + 2 * settings.rate_seconds + 15.0,
             repeat_unknown=profile.IDEMPOTENT or getattr(account.options, "repeat_unknown", False),
         )
