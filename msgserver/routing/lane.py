@@ -49,7 +49,7 @@ class Lane(Service):
         self._store = store
         self._node = node
         self._reactor = reactor
-        self._sends = Sends(connector, store, bus, render, chance, reactor, self._learn, self._settled)
+        self._sends = Sends(connector, store, bus, render, chance, reactor, self._learn, self._freed)
         self._timer: Any = None
         self._looking = False
         self._look_again = False
@@ -161,7 +161,8 @@ class Lane(Service):
         now = self._reactor.seconds()
         if self.paused or now < self._held_until or not self.connector.status.able:
             return 0
-        free = limits.concurrency - len(self._sends)
+        # A store that is slow to settle is not given more and more to settle.
+        free = min(limits.concurrency - self._sends.on_wire, 2 * limits.concurrency - len(self._sends))
         if limits.rate is not None:
             burst = max(1.0, limits.rate)
             self._allowance = min(burst, self._allowance + (now - self._allowed_at) * limits.rate)
@@ -175,7 +176,7 @@ class Lane(Service):
         if now < self._held_until:
             return self._held_until - now
         rate = self.connector.limits.rate
-        if rate is not None and self._allowance < 1.0 and len(self._sends) < self.connector.limits.concurrency:
+        if rate is not None and self._allowance < 1.0 and self._sends.on_wire < self.connector.limits.concurrency:
             return (1.0 - self._allowance) / rate
         return POLL
 
@@ -232,12 +233,13 @@ class Lane(Service):
             self._hold = min(max(self._hold * 2, _HOLD_FIRST), _HOLD_LONGEST)
             self._held_until = now + self._hold
 
-    def _settled(self) -> None:
-        """A group was written down: its slots are free."""
+    def _freed(self) -> None:
+        """Some have ended: their slots are free, though it may still be being written down how."""
         self._finished()
         # Half of the slots at once: one claim for many sends.
         held = self._held_until - self._reactor.seconds()
-        if self.running and len(self._sends) <= self.connector.limits.concurrency // 2 and (self._hungry or held > 0):
+        half = self.connector.limits.concurrency // 2
+        if self.running and self._sends.on_wire <= half and (self._hungry or held > 0):
             self._wake_in(max(0.0, held))
 
     def _finished(self) -> None:

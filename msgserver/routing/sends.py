@@ -53,7 +53,7 @@ class Sends:
     Args:
         chance: gives random numbers from 0 to 1, for waits.
         learn: told of each outcome that the connector gave.
-        settled: called after each group that was written down.
+        freed: called when slots have become free: as a group begins to be settled, and when it is.
     """
 
     log = Logger()
@@ -67,7 +67,7 @@ class Sends:
         chance: Callable[[], float],
         reactor: Any,
         learn: Callable[[Claimed, Outcome], None],
-        settled: Callable[[], None],
+        freed: Callable[[], None],
     ) -> None:
         self._connector = connector
         self._store = store
@@ -76,8 +76,9 @@ class Sends:
         self._chance = chance
         self._reactor = reactor
         self._learn = learn
-        self._settled = settled
+        self._freed = freed
         self._under_way: dict[int, _Send] = {}
+        self.on_wire = 0  # of these the connector has, and has not said how they ended
         self._ended: list[tuple[Claimed, Settlement]] = []
         self._settling = False
         self._timer: IDelayedCall | None = None  # until the next group is settled
@@ -103,6 +104,7 @@ class Sends:
             return
         if self._watch is None:
             self._watch = self._reactor.callLater(deadline, self._look_at_clock)
+        self.on_wire += 1
         failpoint.reach("R2.before")
         sending = send.sending = maybeDeferred(self._connector.send, envelope)
         failpoint.reach("R2.after")
@@ -113,6 +115,7 @@ class Sends:
         if send.sending is None:
             return
         send.sending = None
+        self.on_wire -= 1
         failpoint.reach("R3.before")
         outcome: Any = result.value if isinstance(result, Failure) else result
         failpoint.reach("R3.after")
@@ -123,8 +126,11 @@ class Sends:
 
     def _stumbled(self, failure: Failure, send: _Send) -> None:
         self.log.failure("delivery {id} stumbled", failure, id=send.claimed.id)
+        if send.sending is not None:
+            send.sending = None
+            self.on_wire -= 1
         self._under_way.pop(send.claimed.id, None)
-        self._settled()
+        self._freed()
 
     def _look_at_clock(self) -> None:
         """One timer for all: it is set for the oldest, and set anew only when it went off too early."""
@@ -166,10 +172,8 @@ class Sends:
         """Begin to settle, unless that is under way: at once, or where much else is about to end, a little later."""
         if self._settling:
             return
-        ended = len(self._ended)
-        wait = 0.0
-        if len(self._under_way) - ended >= _MUCH and ended < self._connector.limits.concurrency // 4:
-            wait = _GATHER
+        quarter = self._connector.limits.concurrency // 4
+        wait = _GATHER if self.on_wire >= _MUCH and len(self._ended) < quarter else 0.0
         if self._timer is None:
             self._timer = self._reactor.callLater(wait, self._settle)
         elif not wait and not self._hurried:
@@ -179,6 +183,7 @@ class Sends:
     def _settle(self) -> None:
         self._timer = None
         self._settling = True
+        self._freed()  # what is claimed now is committed together with what is settled
         Deferred.fromCoroutine(self._settle_all()).addErrback(
             lambda failure: self.log.failure("settling for {name} stumbled", failure, name=self._connector.name)
         )
@@ -193,7 +198,7 @@ class Sends:
             self._settling = False
             if self._ended:
                 self._settle_soon()
-            self._settled()
+            self._freed()
 
     async def _write_down(self, ended: Sequence[tuple[Claimed, Settlement]]) -> None:
         """While the store says no, keep trying: what went out must not be forgotten.

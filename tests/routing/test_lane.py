@@ -355,6 +355,25 @@ def test_what_ends_while_the_store_writes_is_settled_together():
     assert house.lane.under_way == 0
 
 
+def test_the_next_are_claimed_while_the_last_are_settled_and_a_slow_store_bounds_that():
+    house = House(concurrency=2)
+    house.connector.outcome = Receipt()
+    house.door.held = Deferred()
+    house.door.add(*range(10))
+    house.start()
+    house.pass_time(0)
+    assert len(house.connector.sent) == 4
+    assert house.lane.under_way == 4
+    house.pass_time(POLL)
+    assert len(house.connector.sent) == 4
+    held, house.door.held = house.door.held, None
+    held.callback(None)
+    house.pass_time(0)
+    assert len(house.connector.sent) == 10
+    assert house.lane.under_way == 0
+    assert house.states == [DeliveryState.SENT] * 10
+
+
 def test_an_outcome_that_cannot_be_written_harms_no_other():
     house = House(concurrency=3)
     house.connector.outcome = Receipt()
