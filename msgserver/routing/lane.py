@@ -141,7 +141,8 @@ class Lane(Service):
                 claims = await self._claim(free)
                 for claimed in claims:
                     self._sends.start(claimed)
-                self._hungry = self._hungry or len(claims) == free  # then there may well be more
+                # Then there may well be more.
+                self._hungry = self._hungry or len(claims) == free or self._sends.heavy
                 wait = POLL
                 if not claims and not guessed:
                     wait = _AGAIN  # due, and yet held back by something that only the claim looks at
@@ -159,7 +160,7 @@ class Lane(Service):
         """How many may be claimed now."""
         limits = self.connector.limits
         now = self._reactor.seconds()
-        if self.paused or now < self._held_until or not self.connector.status.able:
+        if self.paused or now < self._held_until or not self.connector.status.able or self._sends.heavy:
             return 0
         # A store that is slow to settle is not given more and more to settle.
         free = min(limits.concurrency - self._sends.on_wire, 2 * limits.concurrency - len(self._sends))

@@ -28,6 +28,7 @@ from msgserver.store.door import Store, StoreError
 _STOPPED = "the hub stopped while it was being sent: it may or may not have arrived"
 _MUCH = 16  # sends under way; from then on groups are given time to grow
 _GATHER = 0.01  # seconds of that
+_HEAVY = 32 << 20  # bytes under way; with so many, no more is claimed
 _PATIENCE = 2.0  # seconds between tries to settle, past which a hub that stops gives up
 
 Render = Callable[[Claimed, IConnector], Envelope]
@@ -37,11 +38,12 @@ Outcome = Receipt | BaseException
 class _Send:
     """One delivery under way; ``sending`` is None once it has ended."""
 
-    __slots__ = ("claimed", "cut", "hash", "sending", "until")
+    __slots__ = ("claimed", "cut", "hash", "sending", "until", "weight")
 
     def __init__(self, claimed: Claimed, until: float) -> None:
         self.claimed = claimed
         self.until = until
+        self.weight = len(claimed.html) + sum(len(one.content) for one in claimed.attachments)
         self.cut = ""  # why it was cut off
         self.hash = ""
         self.sending: Deferred[Any] | None = None
@@ -78,6 +80,7 @@ class Sends:
         self._learn = learn
         self._freed = freed
         self._under_way: dict[int, _Send] = {}
+        self._weight = 0
         self.on_wire = 0  # of these the connector has, and has not said how they ended
         self._ended: list[tuple[Claimed, Settlement]] = []
         self._settling = False
@@ -89,12 +92,18 @@ class Sends:
     def __len__(self) -> int:
         return len(self._under_way)
 
+    @property
+    def heavy(self) -> bool:
+        """What is under way takes much memory."""
+        return self._weight >= _HEAVY
+
     # --- sending ----------
 
     def start(self, claimed: Claimed) -> None:
         """Put a claimed delivery on the wire; past the connector's deadline it is cut off and counts as unknown."""
         deadline = self._connector.limits.deadline
         send = self._under_way[claimed.id] = _Send(claimed, self._reactor.seconds() + deadline)
+        self._weight += send.weight
         try:
             envelope = self._render(claimed, self._connector)
             send.hash = text_hash(envelope)
@@ -129,8 +138,13 @@ class Sends:
         if send.sending is not None:
             send.sending = None
             self.on_wire -= 1
-        self._under_way.pop(send.claimed.id, None)
+        self._forget(send.claimed.id)
         self._freed()
+
+    def _forget(self, delivery_id: int) -> None:
+        send = self._under_way.pop(delivery_id, None)
+        if send is not None:
+            self._weight -= send.weight
 
     def _look_at_clock(self) -> None:
         """One timer for all: it is set for the oldest, and set anew only when it went off too early."""
@@ -194,7 +208,7 @@ class Sends:
             await self._write_down(ended)
         finally:
             for claimed, _ in ended:
-                self._under_way.pop(claimed.id, None)
+                self._forget(claimed.id)
             self._settling = False
             if self._ended:
                 self._settle_soon()

@@ -8,7 +8,7 @@ it (its message's cause is "opt-out").
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from msgserver.store.schema import msg_attachment, msg_delivery_event
 from msgserver.store.templates import template_of
 
 _LOST = "the file of an attachment is missing: “msgserver fsck” names it; bring it back from a backup, then send again"
+_MOST_BYTES = 16 << 20  # of words and files that one claim takes, where it takes more than one delivery
 LEASE = 300.0  # seconds; a claim older than that was lost, whatever its node says
 
 _DUE_SQL = """
@@ -53,7 +54,7 @@ _DUE_SQL = """
           WHERE l.ticket_id = d.ticket_id AND l.number < m.number
         ) AS told ORDER BY answered DESC, n DESC LIMIT 20) AS newest
       ) AS text) END AS refs,
-      (SELECT count(*) FROM msg_attachment a WHERE a.message_id = m.id) AS attached,
+      (SELECT COALESCE(sum(a.size + 1), 0) FROM msg_attachment a WHERE a.message_id = m.id) AS attached,
       m.cause <> 'opt-out' AND EXISTS (SELECT 1 FROM suppression x WHERE x.address = d.address) AS stopped,
       CASE WHEN d.subscription_id IS NOT NULL AND s.id IS NULL AND NOT EXISTS (
         SELECT 1 FROM pe_subscription o JOIN msg_tag t ON t.message_id = d.message_id AND t.resource = o.resource
@@ -154,7 +155,8 @@ def claim(
 ) -> list[Claimed]:
     """Claim up to ``limit`` of what is due for a connector, most urgent and longest due first; ``only`` these, if any.
 
-    A paused connector has nothing due. ``Claimed.author`` is empty where nobody of ours wrote it.
+    Fewer where they are large. A paused connector has nothing due. ``Claimed.author`` is empty where nobody of ours
+    wrote it.
     """
     if limit <= 0:
         return []
@@ -165,6 +167,8 @@ def claim(
     due = [_Due(*row) for row in rows]
     if not due:
         return []
+    words = {one.message_id: one for one in due if one.body is not None}
+    due = due[: _portion(due, words)]
     verdicts = [_verdict(one, now) for one in due]
     carrying = [one.message_id for one, (state, _, _) in zip(due, verdicts, strict=True) if state == "claimed"]
     attachments, lost = _attachments(tx, carrying if any(one.attached for one in due) else ())
@@ -183,7 +187,6 @@ def claim(
                 events.append((one.id, now, one.attempt, state, reason, node))
     _TAKE.run(tx, sorted(changes, key=lambda row: row[0]))
     bulk.insert_rows(tx, msg_delivery_event, _EVENT, events)
-    words = {one.message_id: one for one in due if one.body is not None}
     numbers = {one.template_id for one in taken if one.template_id is not None}
     wordings = {number: template_of(tx, number) for number in numbers}
     return [
@@ -196,6 +199,17 @@ def claim(
         )
         for one in taken
     ]
+
+
+def _portion(due: Sequence[_Due], words: Mapping[int, _Due]) -> int:
+    """How many of the first can be taken at once: every copy travels with its words and files."""
+    total = 0
+    for n, one in enumerate(due):
+        said = words[one.message_id]
+        total += one.attached + len(said.body or "") + len(said.html or "")
+        if n and total > _MOST_BYTES:
+            return n
+    return len(due)
 
 
 def _verdict(one: _Due, now: float) -> tuple[str, str, float | None]:

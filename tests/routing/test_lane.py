@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import msgspec
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from msgserver.connector import Limits, Mode, NotConnected, PermanentFailure, Status, TemporaryFailure, Unknown
-from msgserver.message import Envelope, Receipt
+from msgserver.message import Attachment, Envelope, Receipt
 from msgserver.records import Claimed, DeliveryState, Settlement
 from msgserver.routing.bus import Bus
 from msgserver.routing.conversation import Tokens
@@ -40,6 +41,7 @@ class Door:
         self.groups: list[int] = []  # how many were settled at once
         self.poison: set[int] = set()  # deliveries of which nothing can be written
         self.held: Deferred[None] | None = None
+        self.most = 1000  # that one claim gives
 
     def add(self, *ids: int, at: float = 0.0, **changes: object) -> None:
         self.pending.extend((at, claimed(id=n, address=f"loop:{n}", **changes)) for n in ids)
@@ -58,7 +60,7 @@ class Door:
         if self.failures:
             raise self.failures.popleft()
         if unit is deliveries.claim:
-            taken = self._due()[: args[2]]
+            taken = self._due()[: min(args[2], self.most)]
             self.claims.append(args[2])
             for entry in taken:
                 self.pending.remove(entry)
@@ -372,6 +374,27 @@ def test_the_next_are_claimed_while_the_last_are_settled_and_a_slow_store_bounds
     assert len(house.connector.sent) == 10
     assert house.lane.under_way == 0
     assert house.states == [DeliveryState.SENT] * 10
+
+
+def test_what_takes_much_memory_is_not_claimed_in_numbers():
+    house = House(concurrency=100)
+    house.connector.limits = msgspec.structs.replace(house.connector.limits, attachments=True)
+    house.door.add(
+        *range(100), attachments=(Attachment("m.pdf", "application/pdf", bytes(4 << 20)),), attachment_ids=(1,)
+    )
+    house.door.most = 4  # as the store gives of such
+    house.start()
+    house.pass_time(POLL)
+    assert len(house.connector.sent) == 8
+    for answer in house.connector.answers[:4]:
+        answer.callback(Receipt())
+    house.pass_time(0.1)
+    assert len(house.connector.sent) == 12
+    house.connector.outcome = Receipt()
+    for answer in house.connector.answers[4:]:
+        answer.callback(Receipt())
+    house.pass_time(0.1)
+    assert len(house.connector.sent) == 100
 
 
 def test_an_outcome_that_cannot_be_written_harms_no_other():

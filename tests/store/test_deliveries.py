@@ -72,6 +72,12 @@ def test_the_copies_of_a_message_share_its_words_whichever_comes_first(tx, copie
     assert [one.body for one in claims if one.id not in first] == ["storm"]
 
 
+def test_a_claim_takes_fewer_of_what_is_large_and_one_in_any_case(tx, copies):
+    copies(4, attachments=(Attachment("a.pdf", "application/pdf", bytes(6_000_000)),))
+    copies(1, attachments=(Attachment("b.pdf", "application/pdf", bytes(20_000_000)),))
+    assert [len(claim(tx)) for _ in range(4)] == [2, 2, 1, 0]
+
+
 def test_a_claim_carries_all_that_rendering_needs(tx, copies):
     tx.execute(text("UPDATE pe_entity SET name = 'Ana' WHERE name = 'P0'"))
     first = record(tx, [plan(tx, "sms:+1", wire_message_id="w1@x")])[0]
