@@ -136,6 +136,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sms_most: Annotated[int, msgspec.Meta(ge=1, le=255)] = 6  # parts of the longest text that people may send
     region: Annotated[str, msgspec.Meta(extra={"check": _region})] = ""  # the country of numbers written without one
     contact: str = ""  # told to whoever writes HELP
+    open_topics: list[str] = []  # types of records that anybody may subscribe to: SUBSCRIBE warning
     most_copies: Annotated[int, msgspec.Meta(ge=1)] = 2000  # of one message that leave without a person's word
 
 

@@ -109,7 +109,9 @@ class HubService(Service):
             apart=config.store.apart,
             lost=self._store_lost,
         )
-        self.desk = desk = Desk(store, bus, lanes, config.hub.name, new_uid, reactor, config.hub.contact)
+        self.desk = desk = Desk(
+            store, bus, lanes, config.hub.name, new_uid, reactor, config.hub.contact, config.hub.open_topics
+        )
         self.rules = rules = Snapshots(store, config.hub.region)
         self.workers = WorkerPool(reactor)
         folder = Path(config.parsers.folder) if config.parsers.folder else state / "parsers"

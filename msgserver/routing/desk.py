@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.logger import Logger
@@ -12,6 +12,7 @@ from msgserver.routing.bus import Bus
 from msgserver.routing.loopguard import Notices
 from msgserver.routing.may import Act, narrowed, require
 from msgserver.routing.plan import Planned
+from msgserver.routing.replies import believed
 from msgserver.store import consent
 from msgserver.store.answering import Wish
 from msgserver.store.door import Store
@@ -22,7 +23,7 @@ class Desk:
     """One door for people's words; the way in for the world is the router.
 
     ``lanes`` says which connector sends to which address scheme where the question's own way cannot be taken;
-    ``contact`` is told to whoever asks for HELP.
+    ``contact`` is told to whoever asks for HELP. ``open_topics``: types that anybody may subscribe to by a message.
     """
 
     log = Logger()
@@ -36,6 +37,7 @@ class Desk:
         new_uid: Callable[[], str],
         reactor: Any,
         contact: str = "",
+        open_topics: Sequence[str] = (),
     ) -> None:
         self._store = store
         self._bus = bus
@@ -44,6 +46,7 @@ class Desk:
         self._new_uid = new_uid
         self._reactor = reactor
         self._contact = contact
+        self._open_topics = tuple(open_topics)
         self._notices = Notices()
 
     async def write(self, actor: Viewer, draft: Draft) -> Recorded:
@@ -77,7 +80,17 @@ class Desk:
 
     def wish(self, planned: Planned) -> Wish | None:
         """What the hub itself has to answer to a message, by whichever lanes there are; None: nothing."""
-        if not (planned.choice or planned.plan.replies):
+        if not (planned.choice or planned.plan.replies or planned.asked):
             return None
         silent = not self._notices.allow(str(planned.plan.sender), self._reactor.seconds())
-        return Wish(self._hub_name, dict(self._lanes), planned.choice, planned.language, self._contact, silent)
+        return Wish(
+            self._hub_name,
+            dict(self._lanes),
+            planned.choice,
+            planned.language,
+            self._contact,
+            planned.asked,
+            self._open_topics,
+            believed(planned.plan),
+            silent,
+        )

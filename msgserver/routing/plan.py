@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from msgserver.formats.asking import Asked, asked
 from msgserver.formats.reading import Reading, Terms, Trust
 from msgserver.formats.reserved import NOTHING, Choice, Heard, listen
 from msgserver.formats.search import KEYWORD, index_tokens
@@ -21,12 +22,13 @@ from msgserver.routing.parser import Compiled, Decision, Suggestion, Words, pars
 class Planned(msgspec.Struct, frozen=True):
     """A plan, and what its sender asked for about hearing from us, in which language's word.
 
-    No rule sees a STOP or START.
+    No rule sees a STOP or START, nor SUBSCRIBE and the like.
     """
 
     plan: Plan
     choice: Choice = Choice.NONE
     language: str = ""
+    asked: Asked | None = None  # about topics: SUBSCRIBE x
     fresh: str = ""  # what is new in it: the text without the mail it answers
 
 
@@ -48,14 +50,15 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     trust: Trust
     hints: Hints
     heard: Heard
+    asked: Asked | None
     words: Words  # as rules and plug-in parsers see it
     terms: Terms
     leaving: tuple[int, int] | None = None  # the subscription it ends, by the signed address it came to
 
     @property
     def parsed(self) -> bool:
-        """Whether rules and plug-ins are to see it: of STOP and START they do not."""
-        return self.heard.choice not in (Choice.STOP, Choice.START)
+        """Whether rules and plug-ins are to see it: what the hub itself is asked for they do not."""
+        return self.heard.choice not in (Choice.STOP, Choice.START) and self.asked is None
 
 
 def read_text(item: Journalled, signer: Tokens) -> Read:
@@ -101,13 +104,15 @@ def _read(
     hints: Hints,
     leaving: tuple[int, int] | None = None,
 ) -> Read:
-    heard, trust = NOTHING, reading.trust or Trust(believed=believed(item.arrival))
+    heard, wanted, trust = NOTHING, None, reading.trust or Trust(believed=believed(item.arrival))
     # One subscription less is not STOP to everything.
     if not (
         verdict.robot or sender is None or (trust.doubt and not trust.believed) or leaving
     ):  # STOP in a forged name goes to a person, who can ask
         # A mail may say it in its subject alone, as List-Unsubscribe's do (RFC 2369 section 3.2).
-        heard = listen(reading.fresh if reading.fresh.strip() else reading.subject)
+        said = reading.fresh if reading.fresh.strip() else reading.subject
+        heard = listen(said)
+        wanted = asked(said) if heard.choice is Choice.NONE else None
     found = reading.terms or terms(reading)
     words = Words(
         found.subject,
@@ -121,8 +126,8 @@ def _read(
         trust.doubt,
     )
     return Read(
-        item=item, reading=reading, sender=sender, verdict=verdict, trust=trust, hints=hints, heard=heard, words=words,
-        terms=found, leaving=leaving,
+        item=item, reading=reading, sender=sender, verdict=verdict, trust=trust, hints=hints, heard=heard,
+        asked=wanted, words=words, terms=found, leaving=leaving,
     )  # fmt: skip
 
 
@@ -173,7 +178,7 @@ def make_plan(
         search=_searched(read.sender, reading.sender_name, arrival.recipients, read.terms.subject, read.terms.body),
         rules_version=rules.version,
     )
-    return Planned(made, heard.choice, heard.language, reading.fresh)
+    return Planned(made, heard.choice, heard.language, read.asked, reading.fresh)
 
 
 def believed(arrival: Arrival) -> str:

@@ -245,7 +245,7 @@ class Recorder:
         if work.joined is not None and work.joined.missing:
             plan = joining.without(work.planned.plan, work.joined.missing)
             work.planned = msgspec.structs.replace(work.planned, plan=plan)
-        if work.planned.choice is Choice.NONE:
+        if work.planned.choice is Choice.NONE and work.planned.asked is None:
             work.planned, work.answer = await self._replies.look(work.planned)
         work.wish = self._wish(work.planned) if work.answer is None else None
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from msgserver.message import Address
 from msgserver.records import Draft, Plan, Viewer
 from msgserver.routing.may import Act, may, narrowed
 from msgserver.routing.plan import Planned
@@ -29,6 +28,17 @@ _YES = frozenset(
 def agrees(text: str) -> bool:
     """Whether a text says yes and nothing else."""
     return len(text) <= 40 and text.strip(" \t\r\n.!,;:*'\"“”").casefold() in _YES
+
+
+def believed(plan: Plan) -> bool:
+    """Whether its sender's address is known to be his.
+
+    Anybody can write any address into a mail: it takes the verdict on it, or the secret that only the sender's own
+    mailbox was sent (the ticket's is known to all who take part), and which helps no mail that is doubted.
+    """
+    if plan.sender is None:
+        return False
+    return plan.sender.scheme != "mailto" or bool(plan.trust) or (plan.hints.own_token and not plan.doubt)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -50,7 +60,7 @@ class Replies:
         plan = planned.plan
         if plan.sender is None:
             return planned, None
-        if agrees(planned.fresh) and not plan.robot and self._believed(plan, plan.sender):
+        if agrees(planned.fresh) and not plan.robot and believed(plan):
             await self._store.write(consent.agreed, str(plan.sender), self._reactor.seconds())
         hints = plan.hints
         if hints.token is None and not hints.references and hints.subject_tag is None:
@@ -65,20 +75,12 @@ class Replies:
         told = msgspec.structs.replace(plan, forward=False, trouble=(*plan.trouble, why))
         return msgspec.structs.replace(planned, plan=told), None
 
-    @staticmethod
-    def _believed(plan: Plan, sender: Address) -> bool:
-        """Anybody can write any address into a mail: it takes the verdict on it, or the secret that only the sender's
-        own mailbox was sent (the ticket's is known to all who take part), and which helps no mail that is doubted."""
-        if sender.scheme != "mailto":
-            return True
-        return bool(plan.trust) or (plan.hints.own_token and not plan.doubt)
-
     def _answer(self, planned: Planned, found: replies.CopyAnswered) -> Answer | None:
         plan, viewer = planned.plan, found.viewer
         if viewer is None or not found.verified or plan.robot or plan.spam or plan.sender is None:
             return None
         text = _without_number(planned.fresh).strip()
-        if not may(viewer, Act.REPLY) or not self._believed(plan, plan.sender):
+        if not may(viewer, Act.REPLY) or not believed(plan):
             return None
         if not text and not plan.attachments:
             return None

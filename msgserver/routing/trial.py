@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from msgserver.formats.asking import asked
 from msgserver.formats.extract import Found, extract
 from msgserver.formats.reserved import Choice, Heard, answer, listen
 from msgserver.formats.tokens import tokens
@@ -63,7 +64,10 @@ async def try_rules(
         "you said so" if sample.trusted else "",
     )
     decision, suggested = Decision(), NO_SUGGESTION
-    if heard.choice not in _NOT_SEEN:
+    topic = asked(sample.text if sample.text.strip() else sample.subject) if not heard.choice else None
+    if topic is not None:
+        decision = msgspec.structs.replace(decision, why=(f"no rule sees it: {topic.verb.upper()} is for the hub",))
+    elif heard.choice not in _NOT_SEEN:
         (suggested,) = await plugins.suggest([words])
         decision = parse(words, compiled, suggested.suggestions)
     if heard.flagged:

@@ -2,7 +2,8 @@
 
 STOP keeps an address from everything, whoever would send it, and is confirmed once; from then on nothing goes there
 until START. HELP is answered to those who have not said STOP. A rule's reply goes to one sender once a day. Robots,
-and senders that cannot be answered (a word instead of a number), get no answer at all.
+and senders that cannot be answered (a word instead of a number), get no answer at all. SUBSCRIBE and the like:
+``store.self_service``.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import uuid
 import msgspec
 from sqlalchemy import Connection, delete, select
 
+from msgserver.formats.asking import Asked
 from msgserver.formats.placeholders import fill
 from msgserver.formats.reserved import Choice, answer
 from msgserver.records import HUB, Draft, Plan, Recorded
-from msgserver.store import audit, people
+from msgserver.store import audit, people, self_service
 from msgserver.store.committing import place
+from msgserver.store.edits import Refused
 from msgserver.store.recording import record
 from msgserver.store.schema import answered, suppression
 from msgserver.store.upsert import inserting
@@ -39,6 +42,9 @@ class Wish(msgspec.Struct, frozen=True):
     choice: Choice = Choice.NONE
     language: str = ""
     contact: str = ""
+    asked: Asked | None = None  # about topics, in a word of its own
+    open_topics: tuple[str, ...] = ()  # types that anybody may subscribe to
+    believed: bool = False  # its sender's address is known to be his
     silent: bool = False  # its sender had many answers of late: what is asked is done, and not answered
 
 
@@ -54,6 +60,8 @@ def record_and_answer(tx: Connection, plan: Plan, wish: Wish, now: float) -> Rec
         _help(tx, plan, recorded, wish, now)
     elif wish.choice:
         _obey(tx, plan, recorded, wish, now)
+    elif wish.asked is not None:
+        _serve(tx, plan, recorded, wish, wish.asked, now)
     for rule_id, words in plan.replies if not plan.spam else ():
         values = {"name": plan.sender_name, "ticket": f"#{recorded.ticket_id}", "hub": wish.hub}
         if _first(tx, str(plan.sender), f"rule/{rule_id}", now, DAY):
@@ -80,6 +88,18 @@ def _obey(tx: Connection, plan: Plan, recorded: Recorded, wish: Wish, now: float
     begins = wish.choice is Choice.START and _first(tx, str(plan.sender), "start", now, DAY)
     if changed or begins:
         _say(tx, plan, recorded, wish, answer(wish.choice, _language(tx, plan, wish), wish.hub), OPT_OUT, now)
+
+
+def _serve(tx: Connection, plan: Plan, recorded: Recorded, wish: Wish, asked: Asked, now: float) -> None:
+    if not _answerable(plan):
+        return
+    uid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"msgserver:{plan.uid}:person"))
+    try:
+        said = self_service.obey(tx, plan, asked, uid, wish.hub, wish.open_topics, wish.believed, now)
+    except Refused:  # not to be had: the message is there for a person all the same
+        return
+    if said is not None and (not said.hint or _first(tx, str(plan.sender), said.cause, now, DAY)):
+        _say(tx, plan, recorded, wish, said.words, said.cause, now)
 
 
 def _help(tx: Connection, plan: Plan, recorded: Recorded, wish: Wish, now: float) -> None:
