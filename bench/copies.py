@@ -1,6 +1,6 @@
 """One mail in, three copies out to Postfix's smtp-sink, against Postfix with an alias of three.
 
-    python -m bench.copies [--mails 2000] [--rounds 3]
+    python -m bench.copies [--mails 4000] [--rounds 3] [--sessions 10]
 
 The clock runs from the first mail in to the last outcome: at the hub every copy is a delivery of its own, settled in
 the store; Postfix hands the three recipients on in one transaction, and is done when its queue is empty.
@@ -23,7 +23,6 @@ from msgserver.store import people, rules, subscriptions
 from msgserver.store.connecting import once
 
 READERS = ("bo", "cy", "di")
-SESSIONS = 10
 
 
 def _subscribe(tx: Connection) -> None:
@@ -35,14 +34,14 @@ def _subscribe(tx: Connection) -> None:
         subscriptions.subscribe(tx, HUB, one.id, "tag", "bench", 1.0)
 
 
-def ours(count: int, port: int) -> float:
+def ours(count: int, sessions: int, port: int) -> float:
     """Mails in a second, each with its three copies out."""
     hub = Hub(relay_port=port, mail=f"connections = {CONNECTIONS}", extra="[trust]\ncheck = false\n")
     with once(f"sqlite:///{hub.database}", hub.root / "var") as tx:
         _subscribe(tx)
     with hub:
         begun = time.perf_counter()
-        smtp_source(hub.port, count, SESSIONS)
+        smtp_source(hub.port, count, sessions)
         wanted = count * len(READERS)
         while (done := hub.count("SELECT count(*) FROM msg_delivery_status WHERE state = 'sent'")) < wanted:
             if time.perf_counter() - begun > 300:
@@ -51,12 +50,12 @@ def ours(count: int, port: int) -> float:
         return count / (time.perf_counter() - begun)
 
 
-def postfix(count: int, port: int) -> float:
+def postfix(count: int, sessions: int, port: int) -> float:
     """The same by an alias."""
     alias = f"hub: {', '.join(f'{name}@there.example' for name in READERS)}\n"
     with Postfix(relay_port=port, aliases=alias) as peer:
         begun = time.perf_counter()
-        smtp_source(peer.port, count, SESSIONS)
+        smtp_source(peer.port, count, sessions)
         while peer.waiting():
             time.sleep(0.02)
         return count / (time.perf_counter() - begun)
@@ -65,14 +64,15 @@ def postfix(count: int, port: int) -> float:
 def main() -> None:
     """Print medians and the ratio."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--mails", type=int, default=2_000)
+    options.add_argument("--mails", type=int, default=4_000)
+    options.add_argument("--sessions", type=int, default=10)
     options.add_argument("--rounds", type=int, default=3)
     chosen = options.parse_args()
     mine, theirs = [], []
     with sink() as port:
         for _ in range(chosen.rounds):
-            mine.append(ours(chosen.mails, port))
-            theirs.append(postfix(chosen.mails, port))
+            mine.append(ours(chosen.mails, chosen.sessions, port))
+            theirs.append(postfix(chosen.mails, chosen.sessions, port))
     hub, peer = statistics.median(mine), statistics.median(theirs)
     print(f"hub {hub:.0f} mails/s in, Postfix {peer:.0f}; {hub / peer:.2f}x", flush=True)
 

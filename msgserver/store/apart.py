@@ -76,6 +76,11 @@ class ProcessWriter(GroupWriter):
                 jobs, StoreError("the store's writer has ended: nothing was written; the hub has to start anew")
             )
             return
+        urgent = [job for job in jobs if errands.waited_for([job])]
+        if urgent and len(urgent) < len(jobs):
+            self._give(urgent)
+            self._give([job for job in jobs if not errands.waited_for([job])])
+            return
         try:
             frame = errands.errand(self._number, jobs)
         except Exception as error:

@@ -113,6 +113,11 @@ def _unknown(_tx: Any, why: str) -> None:
     raise StoreError(f"the writer does not know what it is to write ({why}); nothing was written")
 
 
+def waited_for(jobs: Sequence[Job]) -> bool:
+    """Whether somebody outside waits for the commit: an arrival is to be acknowledged."""
+    return getattr(jobs[0].unit, "commit_place", "") == "C1"
+
+
 def outcome(job: Job) -> tuple[Any, BaseException | None]:
     """What became of a unit, as it can travel."""
     if job.error is None:

@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from msgserver.formats.frames import FrameCutter
 from msgserver.store.committing import LARGEST_GROUP, Committer, Job
 from msgserver.store.connecting import engine
-from msgserver.store.errands import Settings, answer, read, read_errand, written
+from msgserver.store.errands import Settings, answer, read, read_errand, waited_for, written
 
 _READ = 256 * 1024
 
@@ -33,6 +33,7 @@ class Errands:
         self._line = line
         self._frames = FrameCutter()
         self._came: deque[bytes] = deque()
+        self._later: list[tuple[int, list[Job]]] = []  # taken, and let wait for what somebody outside waits for
         self._taking = threading.Lock()
         self._answering = threading.Lock()
         self.ended = threading.Event()
@@ -44,10 +45,15 @@ class Errands:
         return self._came.popleft() if self._came else None
 
     def take(self) -> list[tuple[int, list[Job]]]:
-        """All errands that have come by now, at least one; none: it is over."""
+        """All errands that have come by now, at least one; none: it is over.
+
+        Arrivals go before all else that has come, in a commit of their own: their senders wait for it.
+        """
         with self._taking:
+            taken, self._later = self._later, []
+            if taken:
+                return taken
             frame = self.first()
-            taken: list[tuple[int, list[Job]]] = []
             units = 0
             while frame is not None:
                 taken.append(read_errand(frame))
@@ -58,7 +64,10 @@ class Errands:
                     with contextlib.suppress(BlockingIOError):
                         self._hear(socket.MSG_DONTWAIT)
                 frame = self._came.popleft() if self._came else None
-            return taken
+            urgent = [one for one in taken if waited_for(one[1])]
+            if urgent:
+                self._later = [one for one in taken if not waited_for(one[1])]
+            return urgent or taken
 
     def _hear(self, flags: int) -> None:
         try:

@@ -19,6 +19,7 @@ from twisted.internet.defer import DeferredList, ensureDeferred
 from twisted.logger import globalLogPublisher
 
 from msgserver import store as store_room
+from msgserver.message import Accepted
 from msgserver.records import DeliveryState, Plan, ReportRow, Settlement
 from msgserver.store import deliveries, edits, errands, recording
 from msgserver.store.committing import Job
@@ -140,6 +141,19 @@ async def test_what_cannot_travel_harms_nobody_else(store):
     )
     assert [succeeded for succeeded, _ in outcomes] == [True, False, False, True]
     assert await store.read(kept) == ["a", "b"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_arrivals_go_before_what_nobody_outside_waits_for(store):
+    done = []
+    first = ensureDeferred(store.write(sleep, 0.5))  # all below has come when it ends
+    others = [ensureDeferred(store.write(keep, f"{n}")) for n in range(3)]
+    arrivals = [ensureDeferred(store.batch(journal, row(f"{n}"))) for n in range(3)]
+    for one in others + arrivals:
+        one.addCallback(lambda result: done.append(isinstance(result, Accepted)))
+    await together(first, *others, *arrivals)
+    assert done == [True] * 3 + [False] * 3
+    assert await store.read(kept) == ["0", "1", "2"]
 
 
 @pytest_twisted.ensureDeferred
