@@ -36,7 +36,7 @@ from msgserver.store.ticket_rows import rows_of
 
 WAITING = ("todo", "mine", "unassigned")  # un-actioned, in the order unread first, priority, longest waiting
 VIEWS = (*WAITING, "all", "done", "spam")  # the others: newest first
-COUNTED = 500  # counts stop here: a person reads "500 or more" alike
+COUNTED = 300  # counts stop here: a person reads "300 or more" alike
 FEW = 400  # messages found up to which their tickets are listed, beyond which each ticket is asked for one
 
 _most = bindparam("most", type_=Integer)

@@ -11,6 +11,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from msgserver.routing.may import Act, may
+from msgserver.store.views import COUNTED
 from msgserver.web import words
 from msgserver.web.sessions import form_token
 
@@ -57,7 +58,13 @@ class Pages:
         )
         self._environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
         self._environment.globals.update(
-            hub_name=hub_name, static=self._static, may=may, Act=Act, words=words, form_token=form_token
+            hub_name=hub_name,
+            static=self._static,
+            may=may,
+            Act=Act,
+            words=words,
+            form_token=form_token,
+            counted=COUNTED,
         )
 
     def _static(self, name: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sqlalchemy import Connection
+
+from msgserver.store.views import COUNTED
 from tests.store.desk import conversation, message
 from tests.web.conftest import NOW, Web
 
@@ -41,3 +44,17 @@ def test_the_empty_pane_says_how_the_desk_stands(web: Web) -> None:
     assert f'data-summary="{words}"' in ana.get("/?part=rows").text
     ana.submit(f"/tickets/{tickets[0]}", f"/tickets/{tickets[0]}/take")
     assert "3 conversations wait for an answer; 2 of them nobody has taken yet." in ana.get("/").text
+
+
+def test_where_counting_stops_the_page_says_so(web: Web) -> None:
+    ana = web.signed_in("ana")
+
+    def fill(tx: Connection, many: int) -> None:
+        for n in range(many):
+            conversation(tx, address=f"mailto:{n}@a.example", last_at=NOW)
+
+    web.store.now(fill, COUNTED - 1)
+    assert f'<span class="n">{COUNTED - 1}</span>' in ana.get("/").text
+    web.store.now(fill, 2)
+    assert f'<span class="n">{COUNTED}+</span>' in ana.get("/").text
+    assert f'data-counted="{COUNTED}"' in ana.get("/").text

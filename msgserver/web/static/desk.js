@@ -60,7 +60,8 @@
     held = here;
     if (untouched()) put(rows);
     showBar();
-    $$("[data-view]:not(.list)").forEach((link) => { $(".n", link).textContent = counts[link.dataset.view] || ""; });
+    const most = +($("[data-counted]")?.dataset.counted || Infinity), said = (n) => (n >= most ? `${n}+` : n || "");
+    $$("[data-view]:not(.list)").forEach((link) => { $(".n", link).textContent = said(counts[link.dataset.view]); });
     const unread = +part.dataset.waiting, summary = $("[data-summary]");
     if (summary) summary.textContent = part.dataset.summary;
     document.title = (unread ? `(${unread}) ` : "") + title.replace(/^\(\d+\) /, "");
