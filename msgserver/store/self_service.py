@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from msgserver.formats import asking
 from msgserver.formats.asking import Asked, Verb
 from msgserver.formats.tokens import fold
 from msgserver.records import HUB, EntityKind, Plan, Viewer
 from msgserver.store import audit, consent, people, subscriptions, users, visible
-from msgserver.store.schema import pe_contact, pe_left, pe_subscription, resource_record, resource_type
+from msgserver.store.schema import pe_contact, pe_subscription, resource_record, resource_type
 
 MOST = 50  # subscriptions that somebody may make for himself this way
 _LISTED = 8  # topics that an answer names
@@ -60,7 +60,7 @@ def obey(
             return None
         mine = _mine(tx, owner.id) if owner is not None else []
         if wish.verb is Verb.SUBS:
-            return Answer(asking.has(hub, [topic.name for _, topic in mine][:_LISTED]))
+            return Answer(asking.has(hub, [topic.name for topic in mine][:_LISTED]))
         return _unsubscribe(tx, owner.id if owner is not None else 0, mine, wish.what, hub, now)
     found = _topics(tx, viewer, opened, wish.what)
     if not found:
@@ -97,48 +97,49 @@ def _subscribe(
     channel = address.partition(":")[0]
     row = pe_subscription.c
     thing = (row.resource == topic.resource, row.record == topic.record, row.channel == channel)
-    waits = tx.execute(select(row.asked_at).where(row.pr_pe_id == entity_id, *thing)).one_or_none()
-    made = subscriptions.subscribe(tx, viewer or HUB, entity_id, topic.resource, topic.record, now, channel)
-    if made is None:
-        return None
-    tx.execute(delete(pe_left).where(pe_left.c.subscription_id == made.id))
+    there = tx.execute(select(row.id, row.asked_at).where(row.pr_pe_id == entity_id, *thing)).one_or_none()
+    if there is not None and there.asked_at is None and not believed:
+        return None  # they have it; nobody is bothered because somebody wrote in their name
+    if there is not None:
+        number = there.id  # its digest and quiet hours stay as they are
+    else:
+        made = subscriptions.subscribe(tx, viewer or HUB, entity_id, topic.resource, topic.record, now, channel)
+        if made is None:
+            return None
+        number = made.id
     if believed:
         people.unsuppress(tx, address, now)  # whoever asks for messages has thought better of STOP
-        tx.execute(update(pe_subscription).where(row.id == made.id).values(asked_at=None))
+        tx.execute(update(pe_subscription).where(row.id == number).values(asked_at=None))
         return Answer(asking.got(hub, topic.name))
-    if waits is not None and waits.asked_at is None:
-        return None  # they have it; nobody is bothered because somebody wrote in their name
-    tx.execute(update(pe_subscription).where(row.id == made.id).values(asked_at=now))
-    if consent.question(tx, made.id, now) is None:
+    tx.execute(update(pe_subscription).where(row.id == number).values(asked_at=now))
+    if consent.question(tx, number, now) is None:
         return None
     return Answer(asking.to_confirm(hub, topic.name), cause=consent.CAUSE)
 
 
-def _unsubscribe(
-    tx: Connection, entity_id: int, mine: Sequence[tuple[int, Topic]], what: str, hub: str, now: float
-) -> Answer:
-    wanted = [(number, topic) for number, topic in mine if _is(topic, what)]
+def _unsubscribe(tx: Connection, entity_id: int, mine: Sequence[Topic], what: str, hub: str, now: float) -> Answer:
+    wanted = [topic for topic in mine if _is(topic, what)]
     if not wanted:
-        return Answer(asking.has(hub, [topic.name for _, topic in mine][:_LISTED]), hint=True)
-    for _, topic in wanted:
+        return Answer(asking.has(hub, [topic.name for topic in mine][:_LISTED]), hint=True)
+    for topic in wanted:
         subscriptions.unsubscribe_from(tx, HUB, entity_id, topic.resource, topic.record, now)
-    return Answer(asking.ended(hub, wanted[0][1].name))
+    return Answer(asking.ended(hub, wanted[0].name))
 
 
-def _mine(tx: Connection, entity_id: int) -> list[tuple[int, Topic]]:
+def _mine(tx: Connection, entity_id: int) -> list[Topic]:
     """Own subscriptions, each thing once, as people call it."""
     row, record = pe_subscription.c, resource_record.c
     rows = (
-        select(row.id, row.resource, row.record, func.coalesce(record.code, "").label("code"))
+        select(row.resource, row.record, func.coalesce(record.code, "").label("code"))
         .join(resource_record, (record.uid == row.record) & (row.record != ""), isouter=True)
         .where(row.pr_pe_id == entity_id)
         .order_by(row.id)
         .limit(_OWN)
     )
-    found: dict[tuple[str, str], tuple[int, Topic]] = {}
+    found: dict[tuple[str, str], Topic] = {}
     for one in tx.execute(rows):
         name = consent.named(tx, one.resource, one.record)
-        found.setdefault((one.resource, one.record), (one.id, Topic(one.resource, one.record, name, one.code)))
+        found.setdefault((one.resource, one.record), Topic(one.resource, one.record, name, one.code))
     return list(found.values())
 
 

@@ -7,7 +7,7 @@ import pytest
 from msgserver.formats.asking import Asked, Verb
 from msgserver.message import Address
 from msgserver.records import HUB, EntityKind, Grant, Role
-from msgserver.store import people, resources, self_service, users
+from msgserver.store import people, resources, self_service, subscriptions, users
 from tests.store.people import NOW, plan
 
 
@@ -59,3 +59,14 @@ def test_what_somebody_has_is_not_taken_nor_asked_again_in_his_name(tx):
     assert ask(tx, Verb.SUBSCRIBE, "F1", believed=False, sender="mailto:a@b.org") is None
     assert ask(tx, Verb.UNSUBSCRIBE, "F1", believed=False, sender="mailto:a@b.org") is None
     assert ask(tx, Verb.SUBS, sender="mailto:a@b.org").words == "Desk: you get Flood. STOP ends all."
+
+
+def test_who_asks_again_keeps_his_digest_and_quiet_hours_whoever_writes_it(tx):
+    resources.create_record(tx, HUB, "u1", "incident", {"name": "Flood", "code": "F1"}, NOW)
+    ask(tx, Verb.SUBSCRIBE, "F1", sender="mailto:a@b.org")
+    [owner] = people.who(tx, [Address("mailto", "a@b.org")]).values()
+    subscriptions.subscribe(tx, HUB, owner.id, "incident", "u1", NOW, "mailto", "daily", 1320, 360)
+    for believed in (False, True):
+        ask(tx, Verb.SUBSCRIBE, "F1", believed=believed, sender="mailto:a@b.org")
+        [mine] = subscriptions.subscriptions(tx, HUB, owner.id).items
+        assert (mine.digest, mine.quiet_from, mine.quiet_until) == ("daily", 1320, 360)
