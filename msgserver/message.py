@@ -93,7 +93,7 @@ class Part(msgspec.Struct, frozen=True):
     total: int
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+class Arrival(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a connector hands in.
 
     ``wire_id`` is the far side's stable name for the message (or a hash of envelope and bytes): the same message
@@ -107,6 +107,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     sent_at: float | None = None
     media_type: str = "text/plain"
     raw: bytes = b""
+    sha256: str = ""  # of raw, in hex, where the connector has it
     text: str | None = None
     subject: str = ""
     sender_name: str = ""

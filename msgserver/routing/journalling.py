@@ -28,11 +28,11 @@ def journal_row(connector: str, arrival: Arrival, now: float, blob: str = "") ->
     return JournalRow(
         connector=connector,
         wire_id=arrival.wire_id,
-        envelope=_encode(_replace(arrival, raw=b"", cursor=None)),
+        envelope=_encode(_replace(arrival, raw=b"", sha256="", cursor=None)),
         raw=b"" if blob else arrival.raw,
         blob=blob,
         size=len(arrival.raw),
-        sha256=blob or hashlib.sha256(arrival.raw).hexdigest(),
+        sha256=blob or arrival.sha256 or hashlib.sha256(arrival.raw).hexdigest(),
         received_at=now,
         cursor=arrival.cursor,
     )

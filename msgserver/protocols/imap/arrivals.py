@@ -45,12 +45,14 @@ class Cursor(msgspec.Struct, frozen=True):
 
 def whole(raw: bytes, facts: dict[str, str]) -> Arrival:
     """A mail, named by its octets alone: under whatever UID it comes again, it is the same one."""
+    digest = hashlib.sha256(raw).hexdigest()
     return Arrival(
-        wire_id=hashlib.sha256(raw).hexdigest(),
+        wire_id=digest,
         sender=None,
         recipients=recipients(raw),
         media_type="message/rfc822",
         raw=raw,
+        sha256=digest,
         facts=facts,
     )
 

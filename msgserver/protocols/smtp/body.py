@@ -6,23 +6,13 @@ mail holds nobody up.
 
 from __future__ import annotations
 
+import hashlib
 from enum import Enum
-from typing import Protocol
 
 from msgserver.wire.budget import ByteBudget
 
 END = b"\r\n.\r\n"
 _GATHER = 65_536  # bytes of small pieces that are gathered into one
-
-
-class Hash(Protocol):
-    """What hashlib gives."""
-
-    def update(self, content: bytes, /) -> None:
-        """Take more."""
-
-    def hexdigest(self) -> str:
-        """The sum so far."""
 
 
 class Verdict(Enum):
@@ -37,7 +27,7 @@ class Body:
     """Takes pieces until ``CR LF . CR LF``; nothing else ends it (RFC 5321 section 4.1.1.4).
 
     A body beyond ``limit`` (bytes, without transparency dots) is read to its end and thrown away; ``runaway`` says
-    that not even that is worth going on with. ``whole`` is the hash of what was seeded and of the message.
+    that not even that is worth going on with. ``sha256`` is the message's.
     """
 
     __slots__ = (
@@ -51,11 +41,11 @@ class Body:
         "_size",
         "bare",
         "received",
+        "sha256",
         "verdict",
-        "whole",
     )
 
-    def __init__(self, limit: int, budget: ByteBudget, whole: Hash) -> None:
+    def __init__(self, limit: int, budget: ByteBudget) -> None:
         self._limit = limit
         self._budget = budget
         self._open = b"\r\n"  # may be the beginning of END; at first that of the DATA command: a dot may follow at once
@@ -64,7 +54,7 @@ class Body:
         self._gathered = bytearray()
         self._held = 0  # bytes taken from the budget
         self._size = 0
-        self.whole = whole
+        self.sha256 = hashlib.sha256()
         self.bare = False  # a CR or LF stands alone somewhere
         self.received = 0
         self.verdict = Verdict.FINE
@@ -112,7 +102,7 @@ class Body:
             self._held += len(block)
         pairs = block.count(b"\r\n")
         self.bare = self.bare or pairs != block.count(b"\n") or pairs != block.count(b"\r")
-        self.whole.update(block)
+        self.sha256.update(block)
         self._keep(block)
 
     def _keep(self, block: bytes) -> None:

@@ -5,14 +5,14 @@ Nothing is bounced later: what is not wanted is refused here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from msgserver.message import Address, Arrival
 from msgserver.protocols.smtp import grammar, replies
 from msgserver.protocols.smtp.auth import Exchange
-from msgserver.protocols.smtp.body import Body, Hash, Verdict
+from msgserver.protocols.smtp.body import Body, Verdict
+from msgserver.protocols.smtp.naming import wire_id
 from msgserver.wire.dots import with_crlf
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Dialogue:
                 self._session.goodbye(replies.NO_RECIPIENTS)
                 return
             raise grammar.Refused(b"503 5.5.1 RCPT comes before DATA, and one at least must be taken")
-        self._session.expect_body(envelope_hash(self._sender, self._recipients))
+        self._session.expect_body()
         self._session.say(replies.GO_AHEAD)
 
     def _rset(self, _argument: bytes) -> None:
@@ -203,7 +203,7 @@ class Dialogue:
         """The mail that was under way is complete: what to hand in, or None where it was refused."""
         sender, recipients = self._sender, tuple(self._recipients)
         self._reset()
-        raw = body.content()
+        raw, digest = body.content(), body.sha256.hexdigest()
         if body.verdict is Verdict.TOO_BIG:
             self._session.wrong(replies.TOO_BIG)
             return None
@@ -215,20 +215,16 @@ class Dialogue:
                 self._session.wrong(replies.BARE_NEWLINE)
                 return None
             raw = with_crlf(raw)
+            digest = sha256(raw).hexdigest()
         return Arrival(
-            wire_id=body.whole.hexdigest(),
+            wire_id=wire_id(sender, recipients, raw, digest),
             sender=sender,
             recipients=recipients,
             media_type="message/rfc822",
             raw=raw,
+            sha256=digest,
             facts=self._facts_utf8 if self._utf8 else self._facts,
         )
-
-
-def envelope_hash(sender: Address | None, recipients: Sequence[Address]) -> Hash:
-    """The beginning of a mail's wire_id: SMTP names no mail, so the same envelope and bytes are the same mail."""
-    words = [sender.value if sender else "", *(recipient.value for recipient in recipients), ""]
-    return blake2b("\0".join(words).encode(), digest_size=20)
 
 
 _AFTER_VERB = frozenset((b"", b" ", b"\t"))

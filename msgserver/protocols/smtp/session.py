@@ -26,7 +26,7 @@ from zope.interface import implementer
 from msgserver import failpoint
 from msgserver.message import Accepted, Arrival
 from msgserver.protocols.smtp import replies
-from msgserver.protocols.smtp.body import Body, Hash
+from msgserver.protocols.smtp.body import Body
 from msgserver.protocols.smtp.dialogue import Dialogue
 
 if TYPE_CHECKING:
@@ -267,9 +267,9 @@ class Session(Protocol):
                 continue
         return "TLS"
 
-    def expect_body(self, whole: Hash) -> None:
-        """DATA was granted; ``whole`` is the hash of the mail's envelope."""
-        self.body = Body(self.gate.limits.size, self.gate.budget, whole)
+    def expect_body(self) -> None:
+        """DATA was granted."""
+        self.body = Body(self.gate.limits.size, self.gate.budget)
         self.body_since = self.gate.clock.seconds()
         self.mode = Mode.BODY
 
