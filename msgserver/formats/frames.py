@@ -19,8 +19,8 @@ class FrameCutter:
     def __init__(self) -> None:
         self._held = bytearray()
 
-    def feed(self, got: bytes) -> list[bytes]:
-        """The frames that are complete now.
+    def feed(self, got: bytes | memoryview) -> list[bytes]:
+        """The frames that are complete now; what was got is not held.
 
         Raises:
             ValueError: a frame is longer than any can be.

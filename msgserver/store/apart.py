@@ -8,24 +8,17 @@ stop, as it would have died with a thread of its own.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.interfaces import IReadWriteDescriptor
-from zope.interface import implementer
-
-from msgserver.formats.frames import FrameCutter
+from msgserver.link import Link
 from msgserver.store import errands
 from msgserver.store.failures import Busy, StoreError
 from msgserver.store.groups import GroupWriter, Waiting
 
-_READ = 256 * 1024
 
-
-@implementer(IReadWriteDescriptor)
 class ProcessWriter(GroupWriter):
     """See the module.
 
@@ -42,8 +35,6 @@ class ProcessWriter(GroupWriter):
         self._settings = settings
         self._keeps = keeps
         self._lost = lost
-        self._frames = FrameCutter()
-        self._unsent = bytearray()
         self._given: dict[int, Sequence[Waiting]] = {}
         self._number = 0
 
@@ -53,25 +44,22 @@ class ProcessWriter(GroupWriter):
         Raises:
             StoreError: it cannot be started.
         """
-        self._line, theirs = socket.socketpair()
-        self._line.setblocking(False)
-        command = [sys.executable, "-P", "-m", "msgserver.store.writer", str(theirs.fileno())]
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        kept = (theirs.fileno(),) if self._keeps is None else (theirs.fileno(), self._keeps)
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                command, env=os.environ | {"PYTHONPATH": path}, stdin=subprocess.DEVNULL, pass_fds=kept
-            )
+            self._link = Link(self._reactor, "store", self._spawn, self._heard, self._gone)
         except OSError as error:
-            self._line.close()
             raise StoreError(f"the process that writes cannot be started ({error}); nothing was changed") from error
-        finally:
-            theirs.close()
-        self._write(errands.written(self._settings))
-        self._reactor.addReader(self)
+        self._link.write(errands.written(self._settings))
+
+    def _spawn(self, descriptor: int) -> None:
+        command = [sys.executable, "-P", "-m", "msgserver.store.writer", str(descriptor)]
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        kept = (descriptor,) if self._keeps is None else (descriptor, self._keeps)
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
+            command, env=os.environ | {"PYTHONPATH": path}, stdin=subprocess.DEVNULL, pass_fds=kept
+        )
 
     def _give(self, jobs: list[Waiting]) -> None:
-        if self._line.fileno() < 0:
+        if not self._link.open:
             self._refuse(
                 jobs, StoreError("the store's writer has ended: nothing was written; the hub has to start anew")
             )
@@ -92,7 +80,7 @@ class ProcessWriter(GroupWriter):
             return
         self._given[self._number] = jobs
         self._number += 1
-        self._write(frame)
+        self._link.write(frame)
 
     def _refuse(self, jobs: Sequence[Waiting], error: BaseException) -> None:
         for job in jobs:
@@ -100,59 +88,15 @@ class ProcessWriter(GroupWriter):
         self._answer(jobs)
 
     def _finish(self) -> None:
-        if self._line.fileno() < 0:
+        if self._link.open:
+            self._link.finish()
+        else:
             self._ended()
-        elif not self._unsent:
-            self._line.shutdown(socket.SHUT_WR)
 
-    # --- the socket ----------
+    # --- what the process says ----------
 
-    def fileno(self) -> int:
-        """The hub's end of it."""
-        return self._line.fileno()
-
-    def logPrefix(self) -> str:
-        """Its name in the log."""
-        return "store"
-
-    def _write(self, frame: bytes) -> None:
-        """Send at once what the socket takes; the rest when it takes more."""
-        if self._unsent:
-            self._unsent += frame
-            return
-        sent = self._send(frame)
-        if sent < len(frame):
-            self._unsent += memoryview(frame)[sent:]
-            self._reactor.addWriter(self)
-
-    def doWrite(self) -> None:
-        """Send what waits."""
-        del self._unsent[: self._send(self._unsent)]
-        if not self._unsent:
-            self._reactor.removeWriter(self)
-            if self._closing:
-                self._finish()
-
-    def _send(self, content: bytes | bytearray) -> int:
-        try:
-            return self._line.send(content)
-        except BlockingIOError:
-            return 0
-        except OSError:  # its end is heard by doRead
-            return len(content)
-
-    def doRead(self) -> None:
-        """Take answers."""
-        try:
-            got = self._line.recv(_READ)
-        except BlockingIOError:
-            return
-        except OSError:
-            got = b""
-        if not got:
-            self._gone()
-            return
-        for frame in self._frames.feed(got):
+    def _heard(self, frames: list[bytes]) -> None:
+        for frame in frames:
             said = errands.read(frame)
             if isinstance(said, str):
                 self.log.error("{words}", words=said)
@@ -171,16 +115,9 @@ class ProcessWriter(GroupWriter):
                 self.log.error("{unit} failed: {way}", unit=job.unit.__name__, way=way)
         self._answer(jobs)
 
-    def connectionLost(self, reason: Any) -> None:  # noqa: ARG002 - the interface's
-        """The reactor has lost the socket."""
-        self._gone()
-
-    def _gone(self) -> None:
-        if self._line.fileno() < 0:
-            return
-        self._reactor.removeReader(self)
-        self._reactor.removeWriter(self)
-        self._line.close()
+    def _gone(self, wrong: ValueError | None) -> None:
+        if wrong is not None:
+            self.log.error("the process that writes to the database sent {wrong}", wrong=str(wrong))
         code = self._process.wait()  # its end of the socket is closed by its own end alone
         closing = self._closing
         given, self._given = self._given, {}

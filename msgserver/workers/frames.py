@@ -51,7 +51,7 @@ _NO_KEYS: dict[str, bytes] = {}
 
 
 def question(function: str, seconds: float, payload: bytes, keys: Mapping[str, bytes] = _NO_KEYS) -> bytes:
-    """A question as it goes over the pipe. ``keys``: what a mail's signatures are to be checked with."""
+    """A question as it goes over the line. ``keys``: what a mail's signatures are to be checked with."""
     return pack(_encoder.encode((function, seconds, payload, keys)))
 
 
@@ -61,7 +61,7 @@ def read_question(frame: bytes) -> tuple[str, float, bytes, dict[str, bytes]]:
 
 
 def answer(said: Answer) -> bytes:
-    """An answer as it goes over the pipe."""
+    """An answer as it goes over the line."""
     return pack(_encoder.encode(said))
 
 

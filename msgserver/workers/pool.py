@@ -171,10 +171,10 @@ class WorkerPool(Service):
 
     def _start_reader(self) -> None:
         reader = Reader(self._reactor, on_answer=self._hand_out, on_ready=self._started, on_end=self._ended)
-        arguments = [sys.executable, "-P", "-m", "msgserver.workers.child", *self._arguments]
+        command = [sys.executable, "-P", "-m", "msgserver.workers.child", *self._arguments]
         self._readers.append(reader)
         try:
-            self._reactor.spawnProcess(reader, sys.executable, arguments, env=_environment())
+            reader.start(command, _environment())
         except OSError as failure:
             reader.last_words = str(failure)
             self._ended(reader, "could not be started")

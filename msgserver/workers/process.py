@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from msgserver.formats.frames import FrameCutter
+from msgserver.link import Link
 from msgserver.workers.frames import Ready, read_answer
 from msgserver.workers.tasks import Batch
 
@@ -48,7 +48,6 @@ class Reader(ProcessProtocol):
         self._on_answer = on_answer
         self._on_ready = on_ready
         self._on_end = on_end
-        self._frames = FrameCutter()
         self._clock: IDelayedCall | None = None
         self._lines = 0
         self._finished = False
@@ -59,6 +58,19 @@ class Reader(ProcessProtocol):
         self.last_words = ""
 
     # -- what the pool asks
+
+    def start(self, command: list[str], environment: Mapping[str, str]) -> None:
+        """Start the process; a socket is its stdin and stdout.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+
+        def spawn(descriptor: int) -> None:
+            ends = {0: descriptor, 1: descriptor, 2: "r"}
+            self._reactor.spawnProcess(self, command[0], command, env=environment, childFDs=ends)
+
+        self._link = Link(self._reactor, "readers", spawn, self._heard, self._fell_silent)
 
     def has_room(self, batch: Batch, depth: int) -> bool:
         """Whether a batch can be given now; a suspect travels alone, with nothing before or behind it."""
@@ -72,9 +84,9 @@ class Reader(ProcessProtocol):
         """Write a batch to the process."""
         self.batches.append(batch)
         if len(batch.tasks) == 1:
-            self.transport.write(batch.tasks[0].frame)
+            self._link.write(batch.tasks[0].frame)
         else:
-            self.transport.write(b"".join([task.frame for task in batch.tasks]))
+            self._link.write(b"".join([task.frame for task in batch.tasks]))
         if len(self.batches) == 1:
             self._wind()
 
@@ -82,7 +94,7 @@ class Reader(ProcessProtocol):
         """End it gently: it leaves when its stdin does."""
         if not self._finished:
             self._finished = True
-            self.transport.closeStdin()
+            self._link.finish()
 
     def kill(self, why: str) -> None:
         """End it now."""
@@ -99,20 +111,26 @@ class Reader(ProcessProtocol):
         self.pid = self.transport.pid
         self._clock = self._reactor.callLater(_START, self.kill, f"did not start within {_START:.0f} s")
 
-    def outReceived(self, data: bytes) -> None:
-        """Take answers."""
+    def _heard(self, frames: list[bytes]) -> None:
         if self.killed_for:
             return
         before = len(self.batches)
         try:
-            for frame in self._frames.feed(data):
+            for frame in frames:
                 self._take(frame)
         except (ValueError, IndexError, msgspec.MsgspecError) as failure:
-            self.kill(f"answered nonsense ({type(failure).__name__})")
+            self._lost_its_mind(failure)
             return
         self._wind()
         if self.ready and len(self.batches) < before:
             self._on_answer(self)
+
+    def _fell_silent(self, wrong: ValueError | None) -> None:
+        if wrong is not None:
+            self._lost_its_mind(wrong)
+
+    def _lost_its_mind(self, failure: Exception) -> None:
+        self.kill(f"answered nonsense ({type(failure).__name__})")
 
     def _take(self, frame: bytes) -> None:
         said = read_answer(frame)
@@ -156,11 +174,12 @@ class Reader(ProcessProtocol):
                     self.log.warn("reader process {pid}: {line}", pid=self.pid, line=line[:_LINE])
 
     def processEnded(self, reason: Failure) -> None:
-        """It is gone, and all it wrote has been read."""
+        """It is gone; what it answered last may not have been taken yet."""
+        self._finished = True
+        self._link.drain()
         if self._clock is not None and self._clock.active():
             self._clock.cancel()
         self._clock = None
-        self._finished = True
         self._on_end(self, self._how(reason))
 
     def _how(self, reason: Failure) -> str:

@@ -13,6 +13,10 @@ def upper(words: bytes) -> bytes:
     return words.upper()
 
 
+def same(words: bytes) -> bytes:
+    return words
+
+
 def fail(words: bytes) -> bytes:
     raise ValueError("no")
 

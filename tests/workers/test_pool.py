@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 
 import pytest
 import pytest_twisted
@@ -16,7 +19,7 @@ from msgserver.workers.pool import WorkerPool, WorkersUnavailable, WorkFailed
 pytestmark = pytest.mark.slow
 
 DOINGS = "tests.workers.doings:"
-FUNCTIONS = tuple(DOINGS + name for name in ("upper", "fail", "hang", "die", "eat", "tell", "nap"))
+FUNCTIONS = tuple(DOINGS + name for name in ("upper", "same", "fail", "hang", "die", "eat", "tell", "nap"))
 
 
 def mail(number: int, text: str = "hello") -> bytes:
@@ -151,3 +154,49 @@ async def test_what_is_under_way_is_finished_before_the_stop():
     asked = ensureDeferred(pool.read_mails([mail(number) for number in range(50)]))
     await pool.stopService()
     assert len(await asked) == 50
+
+
+@pytest_twisted.ensureDeferred
+async def test_much_travels_both_ways_at_once(pool):
+    large = os.urandom(20_000_000)
+    asked = [pool.call(DOINGS + "same", large), *(pool.call(DOINGS + "same", bytes([n]) * 300_000) for n in range(40))]
+    asked.append(pool.read_mails([mail(number, "word " * 20_000) for number in range(100)]))
+    first, *others, readings = await gatherResults([ensureDeferred(one) for one in asked])
+    assert first == large
+    assert others == [bytes([n]) * 300_000 for n in range(40)]
+    assert [one.subject for one in readings] == [f"number {number}" for number in range(100)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_readers_that_go_with_much_unsent_leave_nothing_open(pool):
+    await pool.read_mails([mail(0)])
+    before = len(os.listdir("/proc/self/fd"))
+    large = mail(1, "x" * 70 + "\r\n") * 100_000
+    for _ in range(5):
+        (reader,) = pool._readers
+        asked = ensureDeferred(pool.read_mails([large, mail(2)]))
+        reader.transport.signalProcess("KILL")
+        assert [one.subject for one in await asked] == ["number 1", "number 2"]
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reader_that_cannot_be_started_leaves_nothing_open(pool, monkeypatch):
+    await pool.read_mails([mail(0)])
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    for _ in range(5):
+        pool._start_reader()
+    assert len(pool._readers) == 1
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_reader_whose_hub_is_gone_leaves_quietly():
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "msgserver.workers.child", "0"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE) as process:
+        theirs.close()
+        ours.recv(1, socket.MSG_PEEK)  # and no more: what it said is never read
+        ours.close()
+        assert process.communicate(timeout=60) == (None, b"")
+    assert process.returncode == 0

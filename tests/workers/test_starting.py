@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
@@ -16,52 +19,86 @@ from msgserver.workers.pool import WorkerPool, WorkersUnavailable
 
 
 class FakeProcess:
-    """A process that does what the test says."""
+    """A process that does what the test says, at the other end of a real socket."""
 
     pid = 77
 
-    def __init__(self, protocol) -> None:
+    def __init__(self, protocol, reactor, line: int) -> None:
         self.protocol = protocol
+        self.reactor = reactor
+        self.line = socket.socket(fileno=os.dup(line))
         self.frames = FrameCutter()
-        self.asked: list[bytes] = []
-        self.closed = False
         self.signals: list[str] = []
+        self._asked: list[bytes] = []
+        self._closed = False
 
-    def write(self, data: bytes) -> None:
-        self.asked += [read_question(frame)[2] for frame in self.frames.feed(data)]
+    @property
+    def asked(self) -> list[bytes]:
+        """What came and is not answered yet."""
+        try:
+            while got := self.line.recv(1 << 20, socket.MSG_DONTWAIT):
+                self._asked += [read_question(frame)[2] for frame in self.frames.feed(got)]
+                self.reactor.turn()
+            self._closed = True
+        except BlockingIOError:
+            pass
+        return self._asked
 
-    def closeStdin(self) -> None:
-        self.closed = True
+    @property
+    def closed(self) -> bool:
+        """Whether no more questions come."""
+        return not self.asked and self._closed
 
     def signalProcess(self, signal: str) -> None:
         self.signals.append(signal)
 
+    def say(self, words: bytes) -> None:
+        self.line.sendall(words)
+        self.reactor.turn()
+
     def ready(self) -> None:
-        self.protocol.outReceived(answer(Ready(self.pid)))
+        self.say(answer(Ready(self.pid)))
+
+    def next_answer(self) -> bytes:
+        return answer(ReadMail(Reading(subject=self.asked.pop(0).decode())))
 
     def answer_next(self) -> None:
-        self.protocol.outReceived(answer(ReadMail(Reading(subject=self.asked.pop(0).decode()))))
+        self.say(self.next_answer())
 
     def end(self, status: int | None = 1, signal: int | None = None) -> None:
+        self.line.close()
         reason = ProcessDone(0) if status == 0 else ProcessTerminated(status, signal)
         self.protocol.processEnded(Failure(reason))
 
 
 class FakeReactor(Clock):
-    """Time and processes, both pretended."""
+    """Time and processes, both pretended; what is in sockets is seen at each turn."""
 
     def __init__(self) -> None:
         super().__init__()
         self.processes: list[FakeProcess] = []
         self.broken = False
+        self.readers: set = set()
+        self.writers: set = set()
+        self.addReader = self.readers.add
+        self.removeReader = self.readers.discard
+        self.addWriter = self.writers.add
+        self.removeWriter = self.writers.discard
 
-    def spawnProcess(self, protocol, *args, **kwargs):
+    def spawnProcess(self, protocol, *args, childFDs, **kwargs):
         if self.broken:
             raise OSError("no more processes")
-        process = FakeProcess(protocol)
+        assert childFDs[0] == childFDs[1]
+        process = FakeProcess(protocol, self, childFDs[0])
         self.processes.append(process)
         protocol.makeConnection(process)
         return process
+
+    def turn(self) -> None:
+        for one in list(self.readers):
+            one.doRead()
+        for one in list(self.writers):
+            one.doWrite()
 
 
 @pytest.fixture
@@ -90,6 +127,7 @@ def stop(pool, reactor):
             process.end(0)
     assert stopped == [None]
     assert reactor.getDelayedCalls() == []
+    assert not reactor.readers | reactor.writers
 
 
 def ask(pool, *raws: bytes):
@@ -194,6 +232,49 @@ def test_the_guilty_one_is_found_by_trying_each_alone(pool, reactor):
     stop(pool, reactor)
 
 
+def test_what_it_answered_last_is_taken_though_its_end_is_known_first(pool, reactor):
+    (process,) = reactor.processes
+    process.ready()
+    out = ask(pool, b"a", b"b", b"c")
+    process.line.sendall(process.next_answer() + process.next_answer())
+    process.end(None, 11)
+    reactor.advance(0)
+    reactor.processes[-1].ready()
+    assert reactor.processes[-1].asked == [b"c"]
+    reactor.processes[-1].answer_next()
+    assert [one.subject for one in out[0]] == ["a", "b", "c"]
+    stop(pool, reactor)
+
+
+def test_one_that_is_known_to_have_ended_is_given_nothing_more(pool, reactor):
+    (process,) = reactor.processes
+    out = [ask(pool, *[b"%d" % n] * 64) for n in range(3)]
+    process.ready()
+    process.line.sendall(b"".join(process.next_answer() for _ in range(128)))
+    process.end(None, 9)
+    assert [len(one) for one in out] == [1, 1, 0]
+    reactor.advance(0)
+    reactor.processes[-1].ready()
+    assert len(reactor.processes[-1].asked) == 64, "together: nobody suspects them"
+    for _ in range(64):
+        reactor.processes[-1].answer_next()
+    assert len(out[2]) == 1
+    stop(pool, reactor)
+
+
+def test_its_last_words_are_nonsense(pool, reactor):
+    (process,) = reactor.processes
+    process.ready()
+    out = ask(pool, b"a")
+    process.line.sendall(b"\xff\xff\xff\xff")
+    process.end(0)
+    reactor.advance(0)
+    reactor.processes[-1].ready()
+    reactor.processes[-1].answer_next()
+    assert out[0][0].subject == "a"
+    stop(pool, reactor)
+
+
 def test_time_runs_anew_for_each_mail(pool, reactor):
     (process,) = reactor.processes
     process.ready()
@@ -207,11 +288,12 @@ def test_time_runs_anew_for_each_mail(pool, reactor):
     stop(pool, reactor)
 
 
-def test_nonsense_ends_it(pool, reactor):
+@pytest.mark.parametrize("nonsense", [b"\x00\x00\x00\x03abc", b"\xff\xff\xff\xff"], ids=["no answer", "too long"])
+def test_nonsense_ends_it(pool, reactor, nonsense):
     (process,) = reactor.processes
     process.ready()
     ask(pool, b"a")
-    process.protocol.outReceived(b"\x00\x00\x00\x03abc")
+    process.say(nonsense)
     assert process.signals == ["KILL"]
     process.end(None, 9)
     reactor.advance(0)
