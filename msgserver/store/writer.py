@@ -32,6 +32,7 @@ class Errands:
     def __init__(self, line: socket.socket) -> None:
         self._line = line
         self._frames = FrameCutter()
+        self._piece = memoryview(bytearray(_READ))  # made once: one anew for each read is mapped and unmapped
         self._came: deque[bytes] = deque()
         self._later: list[tuple[int, list[Job]]] = []  # taken, and let wait for what somebody outside waits for
         self._taking = threading.Lock()
@@ -71,11 +72,11 @@ class Errands:
 
     def _hear(self, flags: int) -> None:
         try:
-            got = self._line.recv(_READ, flags)
+            size = self._line.recv_into(self._piece, 0, flags)
         except ConnectionError:
-            got = b""
-        if got:
-            self._came.extend(self._frames.feed(got))
+            size = 0
+        if size:
+            self._came.extend(self._frames.feed(self._piece[:size]))
         else:
             self.ended.set()
 
