@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from msgserver.formats.tokens import tokens
+from msgserver.formats.tokens import joined
 from msgserver.message import Address
 from msgserver.records import Find, Holds, Named, Rule, RuleSet
 from msgserver.routing.decision import Words
@@ -107,7 +107,7 @@ def main() -> None:
     for length, what in ((25, "a text of one SMS"), (300, "a mail of 300 words")):
         texts = [" ".join(chance.choices(vocabulary, k=length)) + " #help 34.5281, 69.1723" for _ in range(count)]
         sender = Address("mailto", f"ana@{vocabulary[3]}.example")
-        ready = [Words((), tokens(text), sender, "modem1", text, 1.7e9) for text in texts]
+        ready = [Words("", joined(text), sender, "modem1", text, 1.7e9) for text in texts]
         peers = expressions(made)
         ours = timed(partial(ask, ready, compiled), count)
         theirs = timed(partial(search, texts, peers), max(20, count // 10))

@@ -49,7 +49,7 @@ def fill(tx: Connection, count: int, ana: Viewer, ben: Viewer) -> None:
     """Write ``count`` messages and what belongs to them."""
     chance = random.Random(1)
     bodies = [" ".join(chance.choices(WORDS, WEIGHTS, k=30)) for _ in range(2_000)]
-    tokens = [index("sms:+1555", "", (), "", body) for body in bodies]
+    found = [index("sms:+1555", "", (), "", body) for body in bodies]
     for start in range(0, count, SLICE):
         made = range(start, min(start + SLICE, count))
         ids = list(bulk.take_ids(tx, "msg_log", len(made)))
@@ -62,7 +62,7 @@ def fill(tx: Connection, count: int, ana: Viewer, ben: Viewer) -> None:
                 message_id, f"m{n}", way, f"modem{n % 3}", f"sms:+{thread}", "[]", "", bodies[body], NOW + n, thread,
                 n % PER_TICKET + 1,
             ))  # fmt: skip
-            words.append((message_id, (*tokens[body], f"unique{n}")))
+            words.append((message_id, f"{found[body]} unique{n}"))
         bulk.insert_rows(tx, msg_log, _MESSAGE, rows)
         bulk.index(tx, words)
         tags = [(m, "incident", f"r-{m % 50}", NOW) for m in ids if m % 3 == 0]

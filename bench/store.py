@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, make_url, text
 from twisted.internet import reactor
 from twisted.internet.defer import DeferredList, ensureDeferred
 
+from msgserver.formats.tokens import joined
 from msgserver.message import Address, Arrival
 from msgserver.records import DeliveryState, Hints, JournalRow, Plan, PlannedTag, Settlement
 from msgserver.store import deliveries, migrations
@@ -37,7 +38,7 @@ from msgserver.store.schema import (
 
 NOW = 1_000_000.0
 BODY = ("The water rises at the bridge and the road to the village is closed for all but boats. " * 12)[:1000]
-WORDS = tuple(word.lower().strip(".") for word in BODY.split())
+WORDS = joined(BODY)
 PEOPLE = 500
 
 
@@ -66,7 +67,7 @@ def plans(numbers: Iterator[int], raw_ids: list[int], window: float = 0.0) -> li
             raw_id=raw_id, uid=f"00000000-0000-4000-8000-{n:012}", connector="smtp", received_at=NOW + n,
             sender=Address("mailto", f"p{n * 7919 % PEOPLE}@x.org"), sender_name="Ana", subject="Water at the bridge",
             recipients=(Address("mailto", "hub@y"),), body=BODY, wire_message_id=f"{n}@bench",
-            tags=(PlannedTag("incident", "flood", 1, None, 'rule "flood": word "water"'),), search=(f"n{n}", *WORDS),
+            tags=(PlannedTag("incident", "flood", 1, None, 'rule "flood": word "water"'),), search=f"n{n} {WORDS}",
             hints=Hints(window=window),
         )
         for n, raw_id in zip(numbers, raw_ids, strict=False)

@@ -181,7 +181,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     doubt: str = ""  # why it looks forged
     checks: str = ""  # what SPF, DKIM and DMARC found, as RFC 8601 writes it
     trouble: tuple[str, ...] = ()
-    search: tuple[str, ...] = ()  # tokens out of formats.search.index: sender, recipients, subject, body
+    search: str = ""  # joined tokens out of formats.search.index: sender, recipients, subject, body
     rules_version: int = 0
 
 

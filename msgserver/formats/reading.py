@@ -71,11 +71,16 @@ class Trust(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """The words of a message as rules and index take them (formats.tokens)."""
+    """The words of a message as rules and index take them, those of each text joined (formats.tokens)."""
 
-    subject: tuple[str, ...]
-    body: tuple[str, ...]
-    fresh: tuple[str, ...]  # of the body without quoted history
+    subject: str
+    body: str
+    unquoted: str | None = None  # of the body without quoted history; None: nothing is quoted
+
+    @property
+    def fresh(self) -> str:
+        """Of what is new in the body."""
+        return self.body if self.unquoted is None else self.unquoted
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from msgserver.formats.query import (
     parse,
     personal,
 )
-from msgserver.formats.tokens import MOST, fold, tokens
+from msgserver.formats.tokens import MOST, first, fold, joined
 from msgserver.records import Direction, Priority
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "Searchable",
     "Tree",
     "index",
-    "index_tokens",
+    "index_joined",
     "marked",
     "matches",
     "parse",
@@ -49,7 +49,7 @@ KEYWORD = "tag"  # the resource type of plain keywords: their record is the word
 class Searchable(msgspec.Struct, frozen=True, kw_only=True):
     """One message as :func:`matches` sees it, for one viewer at one time."""
 
-    tokens: tuple[str, ...]  # of index()
+    tokens: str  # of index()
     direction: Direction = Direction.IN
     sender: str = ""
     recipients: tuple[str, ...] = ()
@@ -73,22 +73,22 @@ class Searchable(msgspec.Struct, frozen=True, kw_only=True):
     now: float = 0.0
 
 
-def index(sender: str, sender_name: str, recipients: Iterable[str], subject: str, body: str) -> tuple[str, ...]:
-    """The tokens under which a message is found: store them in this order. Addresses are URIs."""
+def index(sender: str, sender_name: str, recipients: Iterable[str], subject: str, body: str) -> str:
+    """The tokens under which a message is found, joined: store them in this order. Addresses are URIs."""
     people = " ".join(address.partition(":")[2] for address, _ in zip(recipients, range(100), strict=False))
-    named = tokens(f"{sender_name} {sender.partition(':')[2]}")
-    return index_tokens(named, tokens(people), tokens(subject), tokens(body))
+    named = joined(f"{sender_name} {sender.partition(':')[2]}")
+    return index_joined(named, joined(people), joined(subject), joined(body))
 
 
-def index_tokens(
-    sender: Sequence[str], recipients: Sequence[str], subject: Sequence[str], body: Sequence[str]
-) -> tuple[str, ...]:
-    """The same of parts that are cut into tokens already: sender is name and address."""
-    found = [MARKS["from"] + token for token in sender[:50]]
-    found += [MARKS["to"] + token for token in recipients[:300]]
-    found += [MARKS["subject"] + token for token in subject[:200]]
-    found += body
-    return tuple(found[:MOST])
+def index_joined(sender: str, recipients: str, subject: str, body: str) -> str:
+    """The same of parts that are joined tokens already: sender is name and address."""
+    parts = (_marked("from", sender, 50), _marked("to", recipients, 300), _marked("subject", subject, 200), body)
+    return first(" ".join(filter(None, parts)), MOST)
+
+
+def _marked(place: str, words: str, most: int) -> str:
+    mark = MARKS[place]
+    return mark + first(words, most).replace(" ", f" {mark}") if words else ""
 
 
 def spellings(value: str) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def matches(tree: Tree | None, message: Searchable) -> bool:
     """Whether one message is among what the tree finds."""
     if tree is None:
         return True
-    return _matches(tree, message, f" {' '.join(message.tokens)} ")
+    return _matches(tree, message, f" {message.tokens} ")
 
 
 def _matches(tree: Tree, message: Searchable, text: str) -> bool:

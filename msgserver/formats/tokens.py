@@ -6,6 +6,9 @@ overlapping pairs with the last sign once more on its own, so that any piece of 
 
 A token is made of ASCII letters and digits and of signs beyond ASCII only: FTS5 with ``tokenize = 'ascii'`` takes
 tokens joined by spaces apart exactly as they are here.
+
+The tokens of a text are kept and handed on *joined*: one ``str``, a single space between two, none around them. A mail
+has thousands; ``split()`` cuts them where somebody needs each.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ MOST = 8_000  # tokens kept of one text; PostgreSQL counts positions up to 16,38
 LONGEST = 64  # characters kept of one token
 _READ = 400_000  # characters looked at
 
-_ASCII = str.maketrans({chr(c): (chr(c).lower() if chr(c).isalnum() else " ") for c in range(128)})
+_ASCII = "".join(chr(c).lower() if c < 128 and chr(c).isalnum() else " " for c in range(256)).encode()
+# Joined tokens up to the first that is too long, in steps over several at once; the group leaves out what is too much
+# of that one. Any end fits, so nothing is tried twice.
+_SHORT = re.compile(f"((?:.{{0,{LONGEST}}} )*[^ ]{{0,{LONGEST}}})[^ ]*", re.DOTALL)
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
@@ -81,12 +87,28 @@ def _folded(sign: str) -> str:
 _fold = _Fold()
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str) -> str:
+    """Folded, one space between two words."""
     text = text[:_READ]
     if text.isascii():
-        return text.translate(_ASCII).split()
-    decomposed = unicodedata.normalize("NFKD", text.casefold()).translate(_fold)
-    return unicodedata.normalize("NFC", decomposed).split()
+        spaced = text.encode().translate(_ASCII).decode()
+    else:
+        decomposed = unicodedata.normalize("NFKD", text.casefold()).translate(_fold)
+        spaced = unicodedata.normalize("NFC", decomposed)
+    return " ".join(filter(None, map(str.strip, spaced.split("  "))))  # most words have a single space already
+
+
+def _spread(words: str) -> list[str]:
+    """Tokens, those of unspaced scripts in pairs; not many more than ``MOST``."""
+    found: list[str] = []
+    for word in words.split():
+        if len(found) > MOST:
+            break
+        if word.isascii() or not _HAS_UNSPACED.search(word):
+            found.append(word)
+        else:
+            found.extend(_pairs(word))
+    return found
 
 
 def _pairs(word: str) -> list[str]:
@@ -99,30 +121,37 @@ def _pairs(word: str) -> list[str]:
     return found
 
 
-def tokens(text: str) -> tuple[str, ...]:
-    """The words of a text in their order, for the index: at most ``MOST`` of at most ``LONGEST`` characters."""
+def _shortened(words: str) -> str:
+    if len(words) <= LONGEST:
+        return words
+    begin = _SHORT.match(words)
+    return words if begin and begin.end(1) == len(words) else _SHORT.sub(r"\1", words)
+
+
+def joined(text: str) -> str:
+    """The words of a text in their order, joined: at most ``MOST`` of at most ``LONGEST`` characters."""
     words = _words(text)
-    if not text.isascii():
-        spread: list[str] = []
-        for word in words:
-            if len(spread) > MOST:
-                break
-            if word.isascii() or not _HAS_UNSPACED.search(word):
-                spread.append(word)
-            else:
-                spread.extend(_pairs(word))
-        words = spread
-    if len(words) > MOST:
-        del words[MOST:]
-    if len(text) > LONGEST and words and len(max(words, key=len)) > LONGEST:
-        return tuple([word[:LONGEST] for word in words])
-    return tuple(words)
+    if not words.isascii() and _HAS_UNSPACED.search(words):
+        words = " ".join(_spread(words))
+    return _shortened(first(words, MOST))
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """The same, each by itself."""
+    return tuple(joined(text).split())
+
+
+def first(words: str, most: int) -> str:
+    """The first so many of joined tokens."""
+    if len(words) <= 2 * most or words.count(" ") < most:  # each takes two characters, with its space
+        return words
+    return " ".join(words.split(" ", most)[:most])
 
 
 def terms(reading: Reading) -> Terms:
     """The words of what was read."""
-    body = tokens(reading.text)
-    return Terms(tokens(reading.subject), body, body if reading.quoted_from is None else tokens(reading.fresh))
+    unquoted = None if reading.quoted_from is None else joined(reading.fresh)
+    return Terms(joined(reading.subject), joined(reading.text), unquoted)
 
 
 def phrase(text: str) -> tuple[tuple[str, ...], bool]:
@@ -140,4 +169,4 @@ def phrase(text: str) -> tuple[tuple[str, ...], bool]:
 
 def fold(text: str) -> str:
     """A name as it is compared and sorted: folded words, one space between."""
-    return " ".join(_words(text))[:500]
+    return _words(text)[:500]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -11,14 +11,15 @@ from msgserver.records import PlannedTag, Priority, Rule
 
 
 class Words(msgspec.Struct, frozen=True):
-    """A message as the parser sees it: the tokens of its subject and of what is new in its body, and both as text.
+    """A message as the parser sees it: the tokens of its subject and of what is new in its body, joined
+    (formats.tokens), and both as text.
 
     ``at``: when it came, POSIX seconds. ``trust``: why the sender's address is believed, ``doubt``: why it looks
     forged. ``robot``: why it counts as a robot's.
     """
 
-    subject: Sequence[str] = ()
-    body: Sequence[str] = ()
+    subject: str = ""
+    body: str = ""
     sender: Address | None = None
     connector: str = ""
     text: str = ""

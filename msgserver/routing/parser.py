@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 
 import msgspec
 
@@ -104,6 +105,16 @@ class _Seen:
         self._minute: tuple[int, int] | None = None
         self._held: dict[Holds, str] = {}
 
+    @cached_property
+    def subject(self) -> list[str]:
+        """Its words, each by itself."""
+        return self.words.subject.split()
+
+    @cached_property
+    def body(self) -> list[str]:
+        """The words of what is new in it."""
+        return self.words.body.split()
+
     def names(self, kind: Holds) -> str:
         """The first thing of a kind that the text names, as it is written; "" where there is none."""
         if kind not in self._held:
@@ -120,8 +131,7 @@ class _Seen:
         """Records whose names stand in the text."""
         if self._spoken is None:
             names, resources = self.compiled.names, self.compiled.name_resources
-            words = self.words
-            self._spoken = [*names.spoken_of(words.subject, resources), *names.spoken_of(words.body, resources)]
+            self._spoken = [*names.spoken_of(self.subject, resources), *names.spoken_of(self.body, resources)]
         return self._spoken
 
     @property
@@ -142,12 +152,9 @@ def _candidates(seen: _Seen) -> dict[int, _Reason]:
     """Rules whose main condition holds, by their place, and why it does."""
     words, compiled = seen.words, seen.compiled
     found: dict[int, _Reason] = {}
-    for text, place in ((words.subject, "subject: "), (words.body, "")):
-        for language, index in compiled.words.items():
-            _find_phrases(text, place, language, index, found)
-        for made in compiled.prefixes.get(text[0], ()) if text and compiled.prefixes else ():
-            if made.at(text, 0):
-                found.setdefault(made.rule, _Reason(f'first word "{made.written}"', len(made.tokens)))
+    if compiled.words or compiled.prefixes:
+        _find_words(seen.subject, "subject: ", compiled, found)
+        _find_words(seen.body, "", compiled, found)
     for hashtag in seen.hashtags if compiled.hashtags else ():
         reason = _Reason(f"hashtag #{hashtag}", 1)
         for rule in (*compiled.hashtags.get(hashtag, ()), *compiled.hashtags.get("*", ())):
@@ -167,6 +174,14 @@ def _candidates(seen: _Seen) -> dict[int, _Reason]:
             found.update(dict.fromkeys(compiled.tails.get(tail, ()) if tail is not None else (), _NAMED))
     found.update(dict.fromkeys(compiled.loose, _NAMED))
     return found
+
+
+def _find_words(text: Sequence[str], place: str, compiled: Compiled, found: dict[int, _Reason]) -> None:
+    for language, index in compiled.words.items():
+        _find_phrases(text, place, language, index, found)
+    for made in compiled.prefixes.get(text[0], ()) if text else ():
+        if made.at(text, 0):
+            found.setdefault(made.rule, _Reason(f'first word "{made.written}"', len(made.tokens)))
 
 
 def _find_phrases(
@@ -195,9 +210,7 @@ def _other_conditions(place: int, rule: Rule, seen: _Seen) -> list[str] | None:
     """The further conditions of a rule, in words; None where one does not hold."""
     words, said = seen.words, []
     if rule.prefix and (rule.words or rule.hashtags):
-        if not any(
-            made.at(text, 0) for made in seen.compiled.first_words[place] for text in (words.body, words.subject)
-        ):
+        if not any(made.at(text, 0) for made in seen.compiled.first_words[place] for text in (seen.body, seen.subject)):
             return None
         said.append(f'first word "{rule.prefix}"')
     if rule.hashtags and rule.words:
@@ -272,7 +285,7 @@ def _spoken_of(rule: Rule, seen: _Seen) -> list[list[Call]]:
 
 
 def _after_prefix(place: int, rule: Rule, seen: _Seen) -> list[Call]:
-    for text in (seen.words.body, seen.words.subject):
+    for text in (seen.body, seen.subject):
         for made in seen.compiled.first_words.get(place, ()):
             if made.at(text, 0):
                 return seen.compiled.names.following(text, len(made.tokens), rule.resource)

@@ -9,8 +9,8 @@ import msgspec
 from msgserver.formats.asking import Asked, asked
 from msgserver.formats.reading import Reading, Terms, Trust
 from msgserver.formats.reserved import NOTHING, Choice, Heard, listen
-from msgserver.formats.search import KEYWORD, index_tokens
-from msgserver.formats.tokens import terms, tokens
+from msgserver.formats.search import KEYWORD, index_joined
+from msgserver.formats.tokens import joined, terms
 from msgserver.message import Address, Arrival
 from msgserver.records import Hints, Plan, PlannedTag
 from msgserver.routing.conversation import Tokens, leaving_in, mail_hints, text_hints
@@ -188,9 +188,7 @@ def believed(arrival: Arrival) -> str:
     return arrival.facts.get("trust", "")
 
 
-def _searched(
-    sender: Address | None, name: str, recipients: Sequence[Address], subject: Sequence[str], body: Sequence[str]
-) -> tuple[str, ...]:
-    address = tokens(sender.value) if sender is not None else ()
-    to = tokens(" ".join(one.value for one in recipients[:100]))
-    return index_tokens((*tokens(name), *address), to, subject, body)
+def _searched(sender: Address | None, name: str, recipients: Sequence[Address], subject: str, body: str) -> str:
+    named = joined(f"{name} {sender.value}" if sender is not None else name)
+    to = joined(" ".join(one.value for one in recipients[:100]))
+    return index_joined(named, to, subject, body)

@@ -7,7 +7,7 @@ import msgspec
 from msgserver.formats.asking import asked
 from msgserver.formats.extract import Found, extract
 from msgserver.formats.reserved import Choice, Heard, answer, listen
-from msgserver.formats.tokens import tokens
+from msgserver.formats.tokens import joined
 from msgserver.message import Address
 from msgserver.records import Rule, RuleSet
 from msgserver.routing.decision import NO_SUGGESTION, Decision, Words
@@ -55,8 +55,8 @@ async def try_rules(
     heard = listen(sample.text if sample.text.strip() else sample.subject)
     whole = f"{sample.subject}\n{sample.text}" if sample.subject else sample.text
     words = Words(
-        tokens(sample.subject),
-        tokens(sample.text),
+        joined(sample.subject),
+        joined(sample.text),
         sample.sender,
         sample.connector,
         whole,

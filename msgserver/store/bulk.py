@@ -170,28 +170,27 @@ def went_in(tx: Connection, ids: Sequence[int], found: Sequence[int], inserted: 
 
 
 def insert_indexed(
-    tx: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row], words: Sequence[Sequence[str]]
+    tx: Connection, table: Table, columns: Sequence[str], rows: Sequence[Row], words: Sequence[str]
 ) -> None:
-    """Insert rows of messages (the id first), each with its search tokens (out of formats.tokens, folded already)."""
+    """Insert rows of messages (the id first), each with its search tokens, joined (formats.tokens)."""
     if not rows:
         return
     if is_sqlite(tx):
         _insert_sqlite(raw(tx), table.name, tuple(columns), rows, False)
-        found = [(row[0], " ".join(tokens)) for row, tokens in zip(rows, words, strict=True) if tokens]
+        found = [(row[0], tokens) for row, tokens in zip(rows, words, strict=True) if tokens]
         _insert_sqlite(raw(tx), "msg_search", ("rowid", "tokens"), found, False)
         return
     vectors = [(*row, _tsvector(tokens)) for row, tokens in zip(rows, words, strict=True)]
     _insert_postgresql(raw(tx), _unnest(table, tuple(columns), False, "search"), vectors)
 
 
-def index(tx: Connection, items: Sequence[tuple[int, Sequence[str]]]) -> None:
-    """Put search tokens of messages that are in the log already into the index, under their ids."""
+def index(tx: Connection, items: Sequence[tuple[int, str]]) -> None:
+    """Put joined search tokens of messages that are in the log already into the index, under their ids."""
     found = [(message_id, words) for message_id, words in items if words]
     if not found:
         return
     if is_sqlite(tx):
-        rows = [(message_id, " ".join(words)) for message_id, words in found]
-        _insert_sqlite(raw(tx), "msg_search", ("rowid", "tokens"), rows, False)
+        _insert_sqlite(raw(tx), "msg_search", ("rowid", "tokens"), found, False)
         return
     raw(tx).execute(
         "UPDATE msg_log SET search = u.v::tsvector FROM unnest(%s::bigint[], %s::text[]) AS u(id, v)"
@@ -200,11 +199,11 @@ def index(tx: Connection, items: Sequence[tuple[int, Sequence[str]]]) -> None:
     )
 
 
-def index_again(tx: Connection, message_id: int, before: Sequence[str], after: Sequence[str]) -> None:
-    """A message has other words now; ``before`` are the tokens it was put into the index with."""
+def index_again(tx: Connection, message_id: int, before: str, after: str) -> None:
+    """A message has other words now; ``before`` are the joined tokens it was put into the index with."""
     if is_sqlite(tx) and before:
         out = "INSERT INTO msg_search (msg_search, rowid, tokens) VALUES ('delete', ?, ?)"
-        raw(tx).execute(out, (message_id, " ".join(before))).close()
+        raw(tx).execute(out, (message_id, before)).close()
     index(tx, [(message_id, after)])
 
 
@@ -265,13 +264,10 @@ def _unnest(table: Table, columns: tuple[str, ...], skip: bool, vector: str) -> 
 _PLACES = [f"':{place} '" for place in range(1, 10_001)]
 
 
-def _tsvector(words: Sequence[str]) -> str:
-    """Tokens with their places, as PostgreSQL writes them."""
+def _tsvector(words: str) -> str:
+    """Joined tokens with their places, as PostgreSQL writes them."""
     if not words:
         return ""
-    if max(map(len, words)) > _LONGEST or any(sign in " ".join(words) for sign in "'\\"):
-        words = [word[:_LONGEST].replace("\\", "\\\\").replace("'", "''") for word in words]
-    return "'" + "".join(map(operator.add, words, _PLACES))[:-1]
-
-
-_LONGEST = 500  # characters of one token that PostgreSQL can hold in any script
+    if "'" in words or "\\" in words:
+        words = words.replace("\\", "\\\\").replace("'", "''")
+    return "'" + "".join(map(operator.add, words.split(), _PLACES))[:-1]

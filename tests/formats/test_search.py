@@ -19,6 +19,7 @@ from msgserver.formats.query import (
     Words,
 )
 from msgserver.formats.search import Searchable, index, matches, parse, personal
+from msgserver.formats.tokens import MOST
 from msgserver.records import Direction, Priority
 
 
@@ -107,7 +108,7 @@ def test_flags_are_explained():
 def test_never_raises(text):
     query = parse(text)
     assert isinstance(personal(query.tree), bool)
-    matches(query.tree, Searchable(tokens=()))
+    matches(query.tree, Searchable(tokens=""))
 
 
 def test_limits():
@@ -238,4 +239,11 @@ def test_matches_not(text):
 
 
 def test_direction():
-    assert matches(parse("is:out").tree, Searchable(tokens=(), direction=Direction.OUT))
+    assert matches(parse("is:out").tree, Searchable(tokens="", direction=Direction.OUT))
+
+
+def test_the_body_ends_where_the_index_entry_is_full():
+    entry = index("sms:+1", "n " * 60, ["sms:+2"] * 400, "s " * 300, "b " * MOST).split()
+    assert (entry.count("\u00b9n"), entry.count("\u00b22"), entry.count("\u00b3s")) == (50, 100, 200)
+    assert (len(entry), entry.count("b")) == (MOST, MOST - 350)
+    assert index("", "", (), "", "") == ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgserver.formats.tokens import LONGEST, MOST, fold, phrase, tokens
+from msgserver.formats.reading import Reading
+from msgserver.formats.tokens import LONGEST, MOST, first, fold, joined, phrase, terms, tokens
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,27 @@ def test_tokens_hold_nothing_a_database_would_cut(text):
 @given(st.text())
 def test_folding_again_changes_nothing(text):
     assert fold(fold(text)) == fold(text)
+
+
+_pieces = st.one_of(st.text(st.characters(max_codepoint=127)), st.sampled_from(["a" * n for n in (63, 64, 65, 200)]))
+
+
+@given(st.lists(_pieces, max_size=40).map("".join))
+def test_plain_text_is_cut_at_all_that_is_no_letter_or_digit(text):
+    words = re.findall("[a-z0-9]+", text.lower())
+    assert joined(text) == " ".join(word[:LONGEST] for word in words)
+
+
+@given(st.lists(st.sampled_from(["a", "water", "é"])), st.integers(0, 40))
+def test_the_first_of_joined_tokens(words, most):
+    assert first(" ".join(words), most) == " ".join(words[:most])
+
+
+def test_what_is_quoted_is_not_new():
+    assert terms(Reading(subject="A b", text="Yes!")).fresh == "yes"
+    answer = terms(Reading(text="Yes!\n> really?", quoted_from=5))
+    assert (answer.body, answer.fresh) == ("yes really", "yes")
+    assert terms(Reading(text="> really?", quoted_from=0)).fresh == ""
 
 
 def test_caps():

@@ -1,9 +1,10 @@
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgserver.formats.tokens import tokens
+from msgserver.formats.tokens import joined
 from msgserver.message import Address
 from msgserver.records import Priority, Rule, RuleSet
 from msgserver.routing.parser import Decision, Words, compile_rules, matches, parse
@@ -15,7 +16,7 @@ def decide(
     text: str, *rules: Rule, subject: str = "", sender: Address | None = ANA, connector: str = "modem1"
 ) -> Decision:
     compiled = compile_rules(RuleSet(7, rules))
-    return parse(Words(tokens(subject), tokens(text), sender, connector), compiled)
+    return parse(Words(joined(subject), joined(text), sender, connector), compiled)
 
 
 def tag(n: int, **conditions: object) -> Rule:
@@ -102,11 +103,26 @@ def test_routes_are_kept_once():
     assert decide("a b", *rules).routes == (9,)
 
 
+class Uncut(str):
+    __slots__ = ()
+
+    def split(self, *args, **named):
+        raise AssertionError("nobody asked for its words")
+
+
+def test_words_that_no_rule_looks_at_are_not_cut():
+    words = Words(Uncut("a subject"), Uncut("some text"), ANA, "modem1", "some text #boat")
+    rules = (tag(1, sender="sms:*"), tag(2, hashtags=("boat",)), tag(3, pattern="some"))
+    assert sorted(records(parse(words, compile_rules(RuleSet(1, rules))))) == ["boat", "u1", "u2", "u3"]
+    with pytest.raises(AssertionError):
+        parse(words, compile_rules(RuleSet(1, (tag(1, words=("text",)),))))
+
+
 def test_a_thousand_rules_cost_less_than_a_millisecond():
     rules = [tag(i, words=(f"word{i}", f"two words{i}"), priority=Priority.LOW) for i in range(500)]
     rules += [tag(i, sender=f"*@host{i}.example") for i in range(500, 1000)]
     compiled = compile_rules(RuleSet(1, tuple(rules)))
-    words = Words(tokens("a subject"), tokens("some text " * 80 + "word77"), Address("mailto", "a@b.example"), "mail")
+    words = Words(joined("a subject"), joined("some text " * 80 + "word77"), Address("mailto", "a@b.example"), "mail")
     best = min(_timed(lambda: parse(words, compiled)) for _ in range(20))
     assert records(parse(words, compiled)) == ["u77"]
     assert best < 0.001

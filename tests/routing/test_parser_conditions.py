@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgserver.formats.tokens import tokens
+from msgserver.formats.tokens import joined
 from msgserver.message import Address
 from msgserver.records import Find, Named, Priority, Rule, RuleSet
 from msgserver.routing.decision import Decision, Suggestion, Words
@@ -40,7 +40,7 @@ def decide(
     suggestions: tuple[Suggestion, ...] = (),
 ) -> Decision:
     compiled = compile_rules(RuleSet(7, rules), Names(records), ZoneInfo("Asia/Kabul"))
-    words = Words(tokens(subject), tokens(text), sender, "modem1", f"{subject}\n{text}", at, trust, robot)
+    words = Words(joined(subject), joined(text), sender, "modem1", f"{subject}\n{text}", at, trust, robot)
     return parse(words, compiled, suggestions)
 
 
@@ -168,7 +168,7 @@ def test_no_pattern_makes_a_message_slow():
     compiled = compile_rules(RuleSet(1, tuple(evil)))
     text = "a" * 100_000 + "!"
     since = time.process_time()
-    parse(Words((), tokens(text), ANA, "m", text), compiled)
+    parse(Words("", joined(text), ANA, "m", text), compiled)
     assert time.process_time() - since < 0.5
 
 

@@ -72,6 +72,6 @@ def plan(tx: Connection, sender: str | None = "sms:+1", **values: Any) -> Plan:
     tags = tuple(PlannedTag(*tag.split("/", 1)) for tag in values.pop("tags", ()))
     hints = Hints(**values.pop("hints", {}))
     address = Address.parse(sender) if sender is not None else None
-    fields = {"connector": "modem1", "received_at": NOW, "body": "hello there", "search": ("hello", "there")}
+    fields = {"connector": "modem1", "received_at": NOW, "body": "hello there", "search": "hello there"}
     uid = f"00000000-0000-4000-8000-{next(_uids):012}"
     return Plan(raw_id=arrivals(tx)[0], uid=uid, sender=address, tags=tags, hints=hints, **(fields | values))

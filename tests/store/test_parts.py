@@ -25,7 +25,7 @@ def arrive(tx, place, text, at=5.0, message_id=None, group=GROUP):
 def plan(raw_id, body, *words):
     return Plan(
         raw_id=raw_id, uid=f"00000000-0000-4000-8000-{raw_id:012d}", connector="modem1", received_at=5.0, sender=ANA,
-        body=body, search=words, rules_version=0,
+        body=body, search=" ".join(words), rules_version=0,
     )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_what_came_late_is_put_into_the_message_and_found_by_search(database):
         raw_id = arrive(tx, 1, "water ")
         before = plan(raw_id, "water [part 2/2 missing]", "water", "missing")
         [done] = record(tx, [before])
-        after = msgspec.structs.replace(before, body="water rises", search=("water", "rises"))
+        after = msgspec.structs.replace(before, body="water rises", search="water rises")
         assert parts.complete(tx, done.message_id, before, after) == done.ticket_id
     assert database.rows("SELECT body FROM msg_log") == [("water rises",)]
     assert database.rows("SELECT snippet FROM ticket") == [("water rises",)]

@@ -48,7 +48,7 @@ def test_a_saved_search_becomes_a_tag_and_sends_copies(tx, chief):
     made = subscriptions.subscribe(tx, chief, ana, "search", str(view.id), NOW - 1)
     assert made.record == str(view.id)
     found = [
-        record(tx, [plan(tx, sender, body=body, search=tuple(body.split()), sender_name=name)])[0]
+        record(tx, [plan(tx, sender, body=body, search=body, sender_name=name)])[0]
         for sender, name, body in (
             ("sms:+99", "Cy", "the bridge is down"),
             ("mailto:cy@x.org", "Cy", "the bridge is down"),
