@@ -189,6 +189,8 @@ def _find_phrases(
 ) -> None:
     phrases, signs = index.phrases, index.signs
     sought = stems(text, language) if language else text
+    if not signs and phrases.keys().isdisjoint(sought):  # so it is with most texts
+        return
     for at, token in enumerate(sought):
         if token in phrases or (signs and token[0] in signs):
             for made in (*phrases.get(token, ()), *signs.get(token[0], ())):
