@@ -17,6 +17,7 @@ from msgserver.link import Link
 from msgserver.store import errands
 from msgserver.store.failures import Busy, StoreError
 from msgserver.store.groups import GroupWriter, Waiting
+from msgserver.store.turns import halves
 
 
 class ProcessWriter(GroupWriter):
@@ -64,11 +65,13 @@ class ProcessWriter(GroupWriter):
                 jobs, StoreError("the store's writer has ended: nothing was written; the hub has to start anew")
             )
             return
-        urgent = [job for job in jobs if errands.waited_for([job])]
-        if urgent and len(urgent) < len(jobs):
-            self._give(urgent)
-            self._give([job for job in jobs if not errands.waited_for([job])])
-            return
+        arrivals = [job for job in jobs if errands.waited_for([job])]
+        others = [job for job in jobs if not errands.waited_for([job])] if len(arrivals) < len(jobs) else []
+        for group in (*halves(arrivals), others):
+            if group:
+                self._give_together(group)
+
+    def _give_together(self, jobs: Sequence[Waiting]) -> None:
         try:
             frame = errands.errand(self._number, jobs)
         except Exception as error:
@@ -76,7 +79,7 @@ class ProcessWriter(GroupWriter):
                 self._refuse(jobs, error)
             else:  # find the one that cannot travel
                 for job in jobs:
-                    self._give([job])
+                    self._give_together([job])
             return
         self._given[self._number] = jobs
         self._number += 1

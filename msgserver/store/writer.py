@@ -19,9 +19,10 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from msgserver.formats.frames import FrameCutter
-from msgserver.store.committing import LARGEST_GROUP, Committer, Job
+from msgserver.store.committing import LARGEST_GROUP, Committer
 from msgserver.store.connecting import engine
-from msgserver.store.errands import Settings, answer, read, read_errand, waited_for, written
+from msgserver.store.errands import Settings, answer, read, read_errand, written
+from msgserver.store.turns import Errand, Turns
 
 _READ = 256 * 1024
 
@@ -34,7 +35,7 @@ class Errands:
         self._frames = FrameCutter()
         self._piece = memoryview(bytearray(_READ))  # made once: one anew for each read is mapped and unmapped
         self._came: deque[bytes] = deque()
-        self._later: list[tuple[int, list[Job]]] = []  # taken, and let wait for what somebody outside waits for
+        self._turns = Turns()
         self._taking = threading.Lock()
         self._answering = threading.Lock()
         self.ended = threading.Event()
@@ -45,30 +46,21 @@ class Errands:
             self._hear(0)
         return self._came.popleft() if self._came else None
 
-    def take(self) -> list[tuple[int, list[Job]]]:
-        """All errands that have come by now, at least one; none: it is over.
-
-        Arrivals go before all else that has come, in a commit of their own: their senders wait for it.
-        """
+    def take(self) -> list[Errand]:
+        """The errands that are committed next, at least one; none: it is over."""
         with self._taking:
-            taken, self._later = self._later, []
-            if taken:
-                return taken
-            frame = self.first()
-            units = 0
+            frame = self._next() if self._turns.units else self.first()
             while frame is not None:
-                taken.append(read_errand(frame))
-                units += len(taken[-1][1])
-                if units >= LARGEST_GROUP:
-                    break
-                if not self._came and not self.ended.is_set():
-                    with contextlib.suppress(BlockingIOError):
-                        self._hear(socket.MSG_DONTWAIT)
-                frame = self._came.popleft() if self._came else None
-            urgent = [one for one in taken if waited_for(one[1])]
-            if urgent:
-                self._later = [one for one in taken if not waited_for(one[1])]
-            return urgent or taken
+                self._turns.add(read_errand(frame))
+                frame = self._next() if self._turns.units < LARGEST_GROUP else None
+            return self._turns.take()
+
+    def _next(self) -> bytes | None:
+        """A frame that has come by now."""
+        if not self._came and not self.ended.is_set():
+            with contextlib.suppress(BlockingIOError):
+                self._hear(socket.MSG_DONTWAIT)
+        return self._came.popleft() if self._came else None
 
     def _hear(self, flags: int) -> None:
         try:

@@ -76,7 +76,7 @@ def confine(memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.dont_write_bytecode = True
     with contextlib.suppress(OSError):
-        os.nice(5)
+        os.nice(10)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, 64)
@@ -124,6 +124,7 @@ def serve(desk: Desk, questions: int, answers: int) -> None:
         since = time.monotonic()
         for frame in frames.feed(piece[:size]):
             held += answer(desk.answer(*read_question(frame)))
+            os.sched_yield()  # whoever takes and stores mail goes first, not after what the kernel holds for fair
             if len(held) > _HELD_BYTES or time.monotonic() - since > _HELD_SECONDS:
                 _write(answers, held)
                 since = time.monotonic()
