@@ -122,10 +122,7 @@ def _pairs(word: str) -> list[str]:
 
 
 def _shortened(words: str) -> str:
-    if len(words) <= LONGEST:
-        return words
-    begin = _SHORT.match(words)
-    return words if begin and begin.end(1) == len(words) else _SHORT.sub(r"\1", words)
+    return words if len(words) <= LONGEST else "".join(_SHORT.findall(words))
 
 
 def joined(text: str) -> str:
