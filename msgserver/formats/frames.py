@@ -8,9 +8,9 @@ _LENGTH = struct.Struct("!I")
 MOST = 512 * 1024 * 1024  # bytes of a frame; beyond, the other side has lost its mind
 
 
-def pack(frame: bytes) -> bytes:
-    """A frame with its length before it."""
-    return _LENGTH.pack(len(frame)) + frame
+def pack(*pieces: bytes) -> bytes:
+    """A frame, in one or several pieces, with its length before it."""
+    return b"".join((_LENGTH.pack(sum(map(len, pieces))), *pieces))
 
 
 class FrameCutter:

@@ -79,7 +79,7 @@ def _decode(annotation: Any, joined: bool) -> _Decode | None:
 def errand(number: int, jobs: Sequence[Job]) -> bytes:
     """The units of one turn; raises as ``written`` does."""
     units = [(job.unit, _packed(job), job.joined, job.keywords) for job in jobs]
-    return pack(_NUMBER.pack(number) + pickle.dumps(units, pickle.HIGHEST_PROTOCOL))
+    return pack(_NUMBER.pack(number), pickle.dumps(units, pickle.HIGHEST_PROTOCOL))
 
 
 def _packed(job: Job) -> tuple[Any, ...] | bytes:

@@ -8,8 +8,8 @@ from hashlib import blake2b
 
 from msgserver.message import Address
 
-_HEAD = 8192  # bytes in which a Date: is looked for
-_DATE = re.compile(rb"date:\s{0,9}(?:[a-z]{3},\s{0,9})?(\d\d?)\s{1,9}([a-z]{3})\s{1,9}(\d{4})\s{1,9}(\d\d):(\d\d)")
+_HEAD = 8192  # bytes in which the field is looked for, written as everybody writes it
+_DATE = re.compile(rb"(?i)date:\s{0,9}(?:[a-z]{3},\s{0,9})?(\d\d?)\s{1,9}([a-z]{3})\s{1,9}(\d{4})\s{1,9}(\d\d):(\d\d)")
 _MONTHS = {
     month: f"{place:02}"
     for place, month in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)
@@ -28,11 +28,10 @@ def wire_id(sender: Address | None, recipients: Sequence[Address], raw: bytes, d
 
 def minute(raw: bytes) -> str:
     """``YYYYmmddHHMM-`` out of the Date: field (RFC 5322 section 3.3), in its own zone; "" where it has none."""
-    head = raw[:_HEAD].lower()
-    at = 0 if head.startswith(b"date:") else head.find(b"\ndate:") + 1
-    found = _DATE.match(head, at)
+    at = 0 if raw.startswith(b"Date:") else raw.find(b"\nDate:", 0, _HEAD) + 1
+    found = _DATE.match(raw, at)
     if found is None:
         return ""
     day, name, year, hour, minutes = found.groups()
-    month = _MONTHS.get(name)
+    month = _MONTHS.get(name.lower())
     return f"{year.decode()}{month}{int(day):02}{hour.decode()}{minutes.decode()}-" if month else ""

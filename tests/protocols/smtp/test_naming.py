@@ -18,7 +18,7 @@ DIGEST = "0" * 64
     ("head", "said"),
     [
         (b"Date: Wed, 25 Nov 2026 08:05:59 +0000\r\n", "202611250805-"),
-        (b"Subject: x\r\nDATE:\r\n 1 Jan 2026 23:59 -0800\r\n", "202601012359-"),
+        (b"Subject: x\r\nDate:\r\n 1 JAN 2026 23:59 -0800\r\n", "202601012359-"),
         (b"Subject: x\r\n\r\nDate of birth: 1 Jan 2026 23:59\r\n", ""),
         (b"Date: yesterday\r\n", ""),
         (b"Date: 1 Foo 2026 23:59 +0000\r\n", ""),
