@@ -19,6 +19,7 @@ _WROTE_THEN_NAME = re.compile(r"(?i)\b(?:schrieb|schreef|skrev|écrit)\s[^:]{1,1
 _WHEN = re.compile(r"\d{1,2}[:.h]\d{2}|\d{4}")
 _WHO = re.compile(r"[^<>@\s]@[^<>@\s]")
 _DATED = re.compile(r"\d{4}[-/年]\d{1,2}[-/月]\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+_MARKS = frozenset("->_")  # with which a line may begin that begins history; else it has a colon
 _SEPARATOR = re.compile(
     r"(?i)^[\s>]*-{2,}\s*(?:original message|forwarded message|urspr[üu]ngliche nachricht|message d'origine|"
     r"message original|mensaje original|mensagem original|messaggio originale|oorspronkelijk bericht|"
@@ -65,12 +66,10 @@ def _rule_above(lines: list[str], at: int) -> int:
 def _history(lines: list[str]) -> int | None:
     """The line at which history begins that runs to the end."""
     tail = _quoted_tail(lines)
-    for index, line in enumerate(lines):
+    for index in [at for at, line in enumerate(lines) if ":" in line or "：" in line or line.lstrip()[:1] in _MARKS]:
         if tail is not None and index >= tail:
             return tail
-        if not line or len(line) > 400:
-            continue
-        if _begins_history(lines, index):
+        if len(lines[index]) <= 400 and _begins_history(lines, index):
             return index
     return tail
 
