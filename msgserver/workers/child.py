@@ -101,7 +101,7 @@ def _address_space() -> int:
         return 512 * 1024 * 1024
 
 
-def pipes() -> tuple[int, int]:
+def ends() -> tuple[int, int]:
     """Where questions come from and answers go to: stdin and stdout, out of the reach of whatever is called here.
 
     What is printed in this process goes where its complaints go.
@@ -144,7 +144,7 @@ def main(arguments: list[str]) -> None:
     desk = Desk(tuple(arguments[1:]))
     confine(int(arguments[0]))
     with contextlib.suppress(ConnectionError):  # a hub that is gone
-        serve(desk, *pipes())
+        serve(desk, *ends())
 
 
 if __name__ == "__main__":
